@@ -1,0 +1,1 @@
+"""What people touch: the HTTP API, its services, the command line. Imports `tasks` and `cluster`."""
