@@ -1,32 +1,32 @@
 """Every error of ours, named for what happened. `retryable` says whether the same call may succeed later.
 
-    HeliostatError
-    ├── SettingsInvalid            start-up stops, one line per wrong variable
-    ├── ConfigInvalid              an admin saved a wrong system config, one line per field
-    ├── ProgramMissing             ffmpeg, exiftool … is not installed
-    ├── Permanent                  trying again cannot help
-    │   ├── UnreadableMedia        the bytes are not what they claim to be
-    │   │   ├── UnreadableImage
-    │   │   └── UnreadableVideo
-    │   ├── UnsupportedMedia       no decoder here reads this kind of file
-    │   ├── TooLarge               over a decoder's limit (pixels, seconds, bytes)
-    │   └── SourceMissing          the file that the row names is not on disk
-    ├── Transient                  may pass: retried with back-off
-    │   ├── ProgramFailed          a program ended with an error; carries its stderr's tail
-    │   ├── ProgramTimeout         a program did not answer in time
-    │   ├── WorkerLost             the process that held the job died
-    │   ├── NodeLost               the machine that held the job went away
-    │   ├── JobTimeout             the job ran past its limit
-    │   ├── OutOfMemory            the job was killed for memory; retried alone
-    │   └── NoSpace                a disk is full
-    ├── PathEscapes                a path leaves the folder it must stay in
-    ├── LeaseLost                  another attempt holds the job; nothing of this one counts
-    ├── StateError                 a job was told something its state does not know
-    └── Refused                    what a person asked for cannot be done; the message is for them
-        ├── NotAuthenticated
-        ├── Forbidden
-        ├── NotFound
-        └── BadRequest
+HeliostatError
+├── SettingsInvalid            start-up stops, one line per wrong variable
+├── ConfigInvalid              an admin saved a wrong system config, one line per field
+├── ProgramMissing             ffmpeg, exiftool … is not installed
+├── Permanent                  trying again cannot help
+│   ├── UnreadableMedia        the bytes are not what they claim to be
+│   │   ├── UnreadableImage
+│   │   └── UnreadableVideo
+│   ├── UnsupportedMedia       no decoder here reads this kind of file
+│   ├── TooLarge               over a decoder's limit (pixels, seconds, bytes)
+│   └── SourceMissing          the file that the row names is not on disk
+├── Transient                  may pass: retried with back-off
+│   ├── ProgramFailed          a program ended with an error; carries its stderr's tail
+│   ├── ProgramTimeout         a program did not answer in time
+│   ├── WorkerLost             the process that held the job died
+│   ├── NodeLost               the machine that held the job went away
+│   ├── JobTimeout             the job ran past its limit
+│   ├── OutOfMemory            the job was killed for memory; retried alone
+│   └── NoSpace                a disk is full
+├── PathEscapes                a path leaves the folder it must stay in
+├── LeaseLost                  another attempt holds the job; nothing of this one counts
+├── StateError                 a job was told something its state does not know
+└── Refused                    what a person asked for cannot be done; the message is for them
+    ├── NotAuthenticated
+    ├── Forbidden
+    ├── NotFound
+    └── BadRequest
 """
 
 from collections.abc import Sequence

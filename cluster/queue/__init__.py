@@ -1,0 +1,1 @@
+"""The queue's words and rules, pure: no SQL, no Ray."""

@@ -1,0 +1,233 @@
+"""What a job is: its spec, its lease, its outcomes, and the handler that loads and saves it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, IntEnum
+from typing import Any, NewType, Protocol
+
+from cluster.names import JobName, QueueName
+from cluster.queue.retry import RetryPolicy
+
+JobId = NewType("JobId", int)
+LeaseToken = NewType("LeaseToken", str)
+Payload = Mapping[str, Any]
+"""A job's arguments as stored: JSON, in our spelling (`id`, `source`, `notify`, `force`, …)."""
+
+Fact = NewType("Fact", str)
+"""A word that `pipeline` asks for, such as `video`: what a job learnt about its asset."""
+
+
+class Place(Enum):
+    """Where a job runs: pure work on any labelled node, or rows on an api node."""
+
+    CLUSTER = "cluster"
+    ROW_JOBS = "row_jobs"
+
+
+class Priority(IntEnum):
+    """Seconds that are added to a job's place in the line. The backlog ages, so nothing starves."""
+
+    PERSON_WAITS = 0
+    BACKLOG = 600
+    NIGHTLY = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one call needs of a node."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_mb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job type, declared once at the top of its file. `batch`: jobs per call; `timeout_s`: for one job of the call;
+    `media_memory`: malloc settings for media work go with the call; `wire_name`: what clients are shown.
+
+    """
+
+    name: JobName
+    place: Place = Place.CLUSTER
+    resources: Resources = Resources()
+    batch: int = 1
+    timeout_s: float = 600.0
+    retry: RetryPolicy = RetryPolicy()
+    media_memory: bool = False
+    wire_name: JobName | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.timeout_s <= 0:
+            raise ValueError(f"{self.name}: batch and timeout must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be enqueued. Two with one `dedup_key` become one: `source`, `notify` and `force` keep the stronger."""
+
+    name: JobName
+    payload: Payload = field(default_factory=dict)
+    priority: Priority = Priority.BACKLOG
+    delay_s: float = 0.0
+    dedup_key: str | None = None
+    asset_id: str | None = None
+
+
+def asset_job(
+    name: JobName,
+    asset_id: str,
+    *,
+    source: str | None = None,
+    notify: bool = False,
+    force: bool = False,
+    priority: Priority = Priority.BACKLOG,
+) -> NewJob:
+    """A job about one asset: at most one of its kind waits. Flags that are off are left out of the payload."""
+    payload: dict[str, Any] = {"id": asset_id}
+    if source is not None:
+        payload["source"] = source
+    if notify:
+        payload["notify"] = True
+    if force:
+        payload["force"] = True
+    return NewJob(name, payload, priority, dedup_key=f"{name}:{asset_id}", asset_id=asset_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A job in the hands of a controller until `expires_at`. `attempt` counts from 1; `deaths`: workers lost with it.
+
+    `alone`: it must run in a call of its own, since a call that held it crashed.
+    """
+
+    job_id: JobId
+    token: LeaseToken
+    name: JobName
+    queue: QueueName
+    payload: Payload
+    attempt: int
+    deaths: int
+    alone: bool
+    asset_id: str | None
+    enqueued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """What is known of an attempt that did not succeed; it outlives the job's row."""
+
+    error_class: str
+    message: str
+    traceback_tail: str = ""
+    stderr_tail: str = ""
+    node: str = ""
+    duration_ms: int = 0
+    peak_memory_mb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The work is done. `output` goes to `save`."""
+
+    output: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """A page of a long walk is done: save `output`, then run the same job again with `next_payload`."""
+
+    output: Any
+    next_payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Nothing to do, for a good reason. Follow-ups run as after success; `facts` are for `pipeline`."""
+
+    reason: str
+    facts: frozenset[Fact] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Cannot be done, and trying again cannot help. No follow-ups."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """Not now: try again after `seconds`. No attempt is counted; the queue shows `reason`."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """An exception left `work`. `retryable` as the error says; the policy decides."""
+
+    attempt: FailedAttempt
+    retryable: bool
+
+
+Loaded = Any
+"""An Input for `work` (any frozen dataclass), or one of Skipped, Failed, Snooze."""
+
+Outcome = Done | More | Skipped | Failed | Snooze | Crashed
+
+
+@dataclass(frozen=True, slots=True)
+class WorkResult:
+    """What came back for one job of a call. `duration_ms` is its own time in `work`."""
+
+    lease: Lease
+    outcome: Outcome
+    node: str = ""
+    duration_ms: int = 0
+    peak_memory_mb: int = 0
+
+
+class Handler(Protocol):
+    """A job type as the loops see it."""
+
+    @property
+    def spec(self) -> JobSpec: ...
+
+    def load(self, session: Any, leases: Sequence[Lease]) -> Sequence[Loaded]:
+        """One entry per lease, in order: an input for `work`, or Skipped, Failed, Snooze. One query for the whole batch."""
+        ...
+
+    def save(self, session: Any, lease: Lease, output: Any) -> frozenset[Fact]:
+        """Write rows; the caller settles in the same transaction. Returns what `pipeline` wants to know."""
+        ...
+
+    def files(self, output: Any) -> Sequence[str]:
+        """Final paths of the files that `work` left as `<final>.<token>`, for the settler to rename."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something a client or a controller wants to hear of. `user_id` None is everyone. Written with what caused it."""
+
+    type: str
+    user_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUps:
+    """What a settled job causes, in the same transaction."""
+
+    jobs: tuple[NewJob, ...] = ()
+    events: tuple[NewEvent, ...] = ()
+
+
+class Pipeline(Protocol):
+    """Says what follows a job that ended Done or Skipped. Pure."""
+
+    def __call__(self, lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps: ...

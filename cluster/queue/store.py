@@ -1,0 +1,197 @@
+"""The queue as the loops, services and tests see it. Three implementations pass one behaviour suite: memory, SQLite,
+PostgreSQL. Every method takes an opaque transaction, so that jobs move together with the rows they are about.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from cluster.names import JobName, QueueName
+from cluster.queue.job import FailedAttempt, JobId, Lease, LeaseToken, NewEvent, NewJob, Payload
+from cluster.queue.states import JobState
+
+Transaction = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The job is over: its row goes, history and statistics stay."""
+
+    lease: Lease
+    skipped: bool = False
+    reason: str = ""
+    duration_ms: int = 0
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """A page is done, the next waits with `next_payload`. Attempts start anew."""
+
+    lease: Lease
+    next_payload: Payload
+    duration_ms: int = 0
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed; the job is delayed. `died`: a worker died with it in hand."""
+
+    lease: Lease
+    delay_s: float
+    attempt: FailedAttempt
+    died: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The last attempt failed; the row stays as failed with the attempt's story."""
+
+    lease: Lease
+    attempt: FailedAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Snoozed: delayed without counting an attempt."""
+
+    lease: Lease
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Back to waiting at once, without counting an attempt. `alone`: the next call holds nothing else."""
+
+    lease: Lease
+    alone: bool = False
+
+
+Settlement = Finish | Continue | Retry | Fail | Defer | Release
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """Jobs of one queue by state. `paused` is the queue's flag, not a count."""
+
+    queue: QueueName
+    paused: bool
+    waiting: int = 0
+    delayed: int = 0
+    active: int = 0
+    failed: int = 0
+    paused_reason: str = ""
+    wait_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as lists show it. `error`: message of the last failed attempt, when there is one."""
+
+    job_id: JobId
+    name: JobName
+    queue: QueueName
+    state: JobState
+    payload: Payload
+    attempts: int
+    enqueued_at: datetime
+    run_at: datetime
+    asset_id: str | None
+    error: str = ""
+
+
+class QueueStore(Protocol):
+    """Jobs, durable. Time is the database's; `transaction(durable=True)` is on disk when it returns."""
+
+    def transaction(self, *, durable: bool = False) -> AbstractContextManager[Transaction]:
+        """All or nothing. SQLite takes the write lock at once (`BEGIN IMMEDIATE`)."""
+        ...
+
+    # what a request or a job does
+    def enqueue(self, tx: Transaction, jobs: Sequence[NewJob]) -> int:
+        """Add jobs; returns how many are new. One with a dedup key that waits, is delayed or has failed merges with it:
+        the payload keeps the stronger source, notify and force, the earlier place and time; a failed one waits again."""
+        ...
+
+    def emit(self, tx: Transaction, events: Sequence[NewEvent]) -> None:
+        """Append events; ids rise in commit order."""
+        ...
+
+    # what a controller does
+    def own(self, tx: Transaction, queues: Iterable[QueueName], controller: str, ttl_s: float) -> set[QueueName]:
+        """Take or renew the ownership of queues that are free, expired or already ours; returns those we own now."""
+        ...
+
+    def release_predecessor(self, tx: Transaction, controller: str, incarnation: str) -> int:
+        """Release active jobs that an earlier incarnation of this controller leased; returns how many."""
+        ...
+
+    def ready(self, tx: Transaction, queues: Iterable[QueueName]) -> dict[QueueName, int]:
+        """Of these queues, those that are not paused and have waiting jobs that may start, counted up to 1,000."""
+        ...
+
+    def lease(
+        self, tx: Transaction, queue: QueueName, limit: int, lease_s: float, controller: str, incarnation: str
+    ) -> list[Lease]:
+        """Up to `limit` waiting jobs in order, now active. Empty when paused. One whose dedup key is active waits."""
+        ...
+
+    def extend(self, tx: Transaction, leases: Sequence[tuple[JobId, LeaseToken]], lease_s: float) -> set[JobId]:
+        """Push out the expiry of leases that are still held; returns the ids that were."""
+        ...
+
+    def held(self, tx: Transaction, leases: Sequence[Lease]) -> set[JobId]:
+        """Of these, the jobs that are still ours by token; their rows are locked until the transaction ends."""
+        ...
+
+    def settle(self, tx: Transaction, settlements: Sequence[Settlement]) -> None:
+        """Move held jobs on, with attempts, history and statistics. Raises LeaseLost when one is not held."""
+        ...
+
+    def expired(self, tx: Transaction, queues: Iterable[QueueName], limit: int) -> list[Lease]:
+        """Active jobs whose lease ran out, locked; the rescuer settles them."""
+        ...
+
+    def promote_due(self, tx: Transaction) -> int:
+        """Delayed jobs whose time has come wait; returns how many."""
+        ...
+
+    def next_due(self, tx: Transaction) -> datetime | None:
+        """When the earliest delayed job is due."""
+        ...
+
+    def prune(self, tx: Transaction, history_before: datetime, limit: int) -> int:
+        """Delete old history, attempts of jobs that are gone, events and statistics; returns rows deleted."""
+        ...
+
+    # what an admin does
+    def pause(self, tx: Transaction, queue: QueueName, reason: str = "") -> None: ...
+
+    def resume(self, tx: Transaction, queue: QueueName) -> None: ...
+
+    def empty(self, tx: Transaction, queue: QueueName) -> int:
+        """Discard waiting jobs, not active, delayed or failed ones; returns how many."""
+        ...
+
+    def clear_failed(self, tx: Transaction, queue: QueueName, limit: int = 1000) -> int: ...
+
+    def retry_failed(self, tx: Transaction, queue: QueueName, job_ids: Sequence[JobId] | None = None) -> int:
+        """Revive failed jobs (all of the queue, or these); returns how many."""
+        ...
+
+    def counts(self, tx: Transaction) -> dict[QueueName, QueueCounts]:
+        """Every queue, in Immich's order."""
+        ...
+
+    def jobs(self, tx: Transaction, queue: QueueName, states: Iterable[JobState], limit: int) -> list[JobRecord]:
+        """Newest first, at most `limit` per state."""
+        ...
+
+    def say_why_waiting(self, tx: Transaction, reasons: dict[QueueName, str]) -> None:
+        """Record why queues wait (no node, no mount); an empty reason clears it."""
+        ...
