@@ -1,0 +1,1 @@
+"""SQL: the only place that knows engines, tables and statements."""
