@@ -7,7 +7,7 @@ from enum import Enum, IntEnum
 from typing import Any, NewType, Protocol
 
 from cluster.names import JobName, QueueName
-from cluster.queue.retry import RetryPolicy
+from cluster.queue.retry import DEFAULT_RETRY, RetryPolicy
 
 JobId = NewType("JobId", int)
 LeaseToken = NewType("LeaseToken", str)
@@ -54,7 +54,7 @@ class JobSpec:
     resources: Resources = Resources()
     batch: int = 1
     timeout_s: float = 600.0
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = DEFAULT_RETRY
     media_memory: bool = False
     wire_name: JobName | None = None
 
@@ -198,7 +198,7 @@ class Handler(Protocol):
     def spec(self) -> JobSpec: ...
 
     def load(self, session: Any, leases: Sequence[Lease]) -> Sequence[Loaded]:
-        """One entry per lease, in order: an input for `work`, or Skipped, Failed, Snooze. One query for the whole batch."""
+        """One entry per lease, in order: an input for `work`, or Skipped, Failed, Snooze. One query for all."""
         ...
 
     def save(self, session: Any, lease: Lease, output: Any) -> frozenset[Fact]:

@@ -13,6 +13,9 @@ class RetryPolicy:
     jitter: float = 0.2
 
 
+DEFAULT_RETRY = RetryPolicy()
+
+
 def retry_delay_s(policy: RetryPolicy, attempt: int, chance: float) -> float | None:
     """Seconds until the next attempt after failed attempt number `attempt` (from 1), `None` when it was the last.
 

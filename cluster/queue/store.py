@@ -115,7 +115,7 @@ class QueueStore(Protocol):
     # what a request or a job does
     def enqueue(self, tx: Transaction, jobs: Sequence[NewJob]) -> int:
         """Add jobs; returns how many are new. One with a dedup key that waits, is delayed or has failed merges with it:
-        the payload keeps the stronger source, notify and force, the earlier place and time; a failed one waits again."""
+        the payload keeps the stronger source, notify and force, the earlier place and time. A failed one revives."""
         ...
 
     def emit(self, tx: Transaction, events: Sequence[NewEvent]) -> None:

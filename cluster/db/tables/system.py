@@ -1,0 +1,15 @@
+"""What the server knows of itself: one JSON value per key (system config, mount checks, media location)."""
+
+from sqlalchemy import JSON, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cluster.db.tables.base import Base
+
+
+class SystemMetadata(Base):
+    """Keys: `system-config` (differences from the defaults), `system-flags`, `media-location`, `admin-onboarding`."""
+
+    __tablename__ = "system_metadata"
+
+    key: Mapped[str] = mapped_column(String, primary_key=True)
+    value: Mapped[dict[str, object]] = mapped_column(JSON)

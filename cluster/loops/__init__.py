@@ -1,0 +1,1 @@
+"""Long-running duties of the controller. They see protocols, not SQL, Ray or tasks."""

@@ -1,0 +1,73 @@
+"""A job type: its spec and its functions. One file under `jobs/` makes one of these and `registry` lists it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from cluster.queue.job import (
+    Done,
+    Fact,
+    Failed,
+    JobSpec,
+    Lease,
+    Loaded,
+    More,
+    Skipped,
+    Snooze,
+)
+from cluster.queue.store import QueueStore
+from cluster.settings import Settings
+from cluster.storage.layout import StorageLayout
+from cluster.system_config import SystemConfig
+from tasks.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What `load`, `save` and `run` may reach: one open transaction and what the server is set to. `now` is aware UTC."""
+
+    session: Session
+    store: QueueStore
+    settings: Settings
+    config: SystemConfig
+    layout: StorageLayout
+    now: datetime
+
+
+NO_FACTS: frozenset[Fact] = frozenset()
+
+
+def no_files(output: Any) -> Sequence[str]:
+    """For jobs that leave no files."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Pure work on any labelled node.
+
+    `load(context, leases)`: per lease, in order, an input or Skipped, Failed, Snooze; one query for the whole batch.
+    `work(input, tools)`: files and values only; returns an output, or Skipped, Failed, Snooze, More.
+    `save(context, lease, output)`: rows, in the settling transaction; returns facts for `pipeline`.
+    `files(output)`: final paths of what `work` left as `<final>.<token>`.
+    """
+
+    spec: JobSpec
+    load: Callable[[Context, Sequence[Lease]], Sequence[Loaded]]
+    work: Callable[[Any, Tools], Any]
+    save: Callable[[Context, Lease, Any], frozenset[Fact]]
+    files: Callable[[Any], Sequence[str]] = no_files
+
+
+@dataclass(frozen=True, slots=True)
+class RowJob:
+    """A job that is rows and no pixels. `run` does one short page in one transaction, in which it is also settled."""
+
+    spec: JobSpec
+    run: Callable[[Context, Lease], Done | More | Skipped | Failed | Snooze]
+
+
+AnyJob = Job | RowJob

@@ -1,0 +1,35 @@
+"""What `work` may reach on a node: programs and files. No session, no Ray handle."""
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from cluster.storage.files import fenced_path
+from tasks.media.exiftool import ExifTool
+
+
+class Tools:
+    """One per worker process; `for_job` lends it to one job. Programs start at first use and stay open."""
+
+    def __init__(self) -> None:
+        self.token = ""
+        self.progress: Callable[[float], None] = lambda fraction: None
+        self.cancelled = threading.Event()
+
+    @cached_property
+    def exiftool(self) -> ExifTool:
+        """The stay-open exiftool of this process."""
+        return ExifTool()
+
+    def fenced(self, final: str | Path) -> Path:
+        """Where to write a result: `<final>.<lease token>`. The settler renames it; a late attempt's file never lands."""
+        path = fenced_path(Path(final), self.token)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        """End the programs."""
+        if "exiftool" in self.__dict__:
+            self.exiftool.close()
+            del self.__dict__["exiftool"]
