@@ -27,7 +27,7 @@ from tasks.tools import Tools
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What `load`, `save` and `run` may reach: one open transaction and what the server is set to. `now` is aware UTC."""
+    """What `load`, `save` and `run` may reach: one open transaction and what the server is set to. `now`: aware UTC."""
 
     session: Session
     store: QueueStore

@@ -23,7 +23,7 @@ class Tools:
         return ExifTool()
 
     def fenced(self, final: str | Path) -> Path:
-        """Where to write a result: `<final>.<lease token>`. The settler renames it; a late attempt's file never lands."""
+        """Where to write a result: `<final>.<lease token>`. The settler renames it; a late one never lands."""
         path = fenced_path(Path(final), self.token)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

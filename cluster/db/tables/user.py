@@ -9,7 +9,7 @@ from cluster.db.tables.base import Base, UtcDateTime
 
 
 class User(Base):
-    """One account. `quota_usage_bytes`: sum of the sizes of uploaded originals. Deleted ones keep their row for a while."""
+    """One account. `quota_usage_bytes`: sum of the sizes of uploaded originals. Deleted ones stay for a while."""
 
     __tablename__ = "user"
 
