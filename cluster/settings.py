@@ -1,0 +1,304 @@
+"""The environment, read once into one frozen `Settings`, with Immich's variable names.
+
+An empty variable counts as unset. Everything that is wrong is reported at once. Variables of Immich that mean nothing
+here (`REDIS_*`, `DB_VECTOR_EXTENSION`, `IMMICH_BUILD_DATA`, …) are accepted in silence. Source: spec/workers.md §3.
+
+Where Immich has no name, or another machine's default, ours are:
+- media root: `$HOME/heliostat-media` when `IMMICH_MEDIA_LOCATION` is unset; never relative, or another folder is another library
+- database: `heliostat.db` in the media root when neither `DB_URL` nor a part of it is set
+- `HELIOSTAT_STATE_DIR`: Ray's logs, sockets and spilled objects; `/tmp/heliostat-<user id>-<hash of media root and port>`
+- `HELIOSTAT_RAY_PORT_BASE`: the first of 32 ports that Ray and HAProxy take; derived from `IMMICH_PORT`
+- `HELIOSTAT_NUM_CPUS`: cores that work may use; all of them
+- `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Literal, TypeVar, get_args
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from cluster.errors import SettingsInvalid
+
+Environment = Literal["development", "testing", "production"]
+LogLevel = Literal["verbose", "debug", "log", "warn", "error", "fatal"]
+LogFormat = Literal["console", "json"]
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-full"]
+Network = IPv4Network | IPv6Network
+Choice = TypeVar("Choice", bound=str)
+
+YES, NO = ("true", "1", "yes", "on", "y", "enabled"), ("false", "0", "no", "off", "n", "disabled")
+LOOPBACK = tuple(map(ip_network, ("127.0.0.0/8", "::1/128")))
+LINK_LOCAL_AND_PRIVATE = tuple(
+    map(ip_network, ("169.254.0.0/16", "fe80::/10", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
+DATABASE_PARTS = ("DB_HOSTNAME", "DB_PORT", "DB_USERNAME", "DB_PASSWORD", "DB_DATABASE_NAME", "DB_SSL_MODE")
+VARIABLES_FROM_FILES = ("DB_URL", "DB_HOSTNAME", "DB_DATABASE_NAME", "DB_USERNAME", "DB_PASSWORD")
+NO_DATABASE = ("HELIOSTAT_DATABASE", "none")
+"""The variable and value that say: this process runs on a node that may not open the database."""
+
+STATE_DIR_MAX_BYTES = 42
+"""Ray puts sockets 64 characters below its temporary folder, and Linux allows 107 for the whole path."""
+
+RAY_PORTS_PER_STACK = 32
+_FIRST_RAY_PORT, _STACKS = 10_000, 709
+# 10,000 to 32,687 lies above what other services like and below Linux's ephemeral ports (32,768 on); 709 is prime, so
+# neighbouring and round port numbers (2283, 2284, 3283 …) never meet. Two of 65,535 must: then set the base by hand.
+
+
+class RayPort(IntEnum):
+    """What each port of a stack is for, as a distance from the base port. Replicas share `FIRST` … `LAST`."""
+
+    HEAD = 0
+    DASHBOARD = 1
+    DASHBOARD_AGENT = 2
+    DASHBOARD_AGENT_GRPC = 3
+    RUNTIME_ENV_AGENT = 4
+    NODE_MANAGER = 5
+    OBJECT_MANAGER = 6
+    METRICS = 7
+    CLIENT_SERVER = 8
+    HAPROXY_METRICS = 9
+    HAPROXY_STATS = 10
+    FALLBACK_PROXY = 11
+    FALLBACK_PROXY_GRPC = 12
+    GRPC = 13
+    REPLICA_FIRST = 16
+    REPLICA_LAST = 23
+    REPLICA_GRPC_FIRST = 24
+    REPLICA_GRPC_LAST = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says. Paths are absolute. `num_cpus` None: as many as the machine has; `log_level` None: as
+    the system config says. The include and exclude lists are raw: `workers.py` knows what they mean.
+    """
+
+    environment: Environment
+    host: str
+    port: int
+    workers_include: str
+    workers_exclude: str
+    config_file: Path | None
+    media_root: Path
+    ignore_mount_check_errors: bool
+    log_level: LogLevel | None
+    log_format: LogFormat
+    no_color: bool
+    trusted_proxies: tuple[Network, ...]
+    allow_setup: bool
+    process_invalid_images: bool
+    machine_learning_enabled: bool
+    machine_learning_url: str
+    database: str | None = field(repr=False)
+    skip_migrations: bool
+    state_dir: Path
+    num_cpus: int | None
+    ray_port_base: int
+    dashboard: bool
+
+    @property
+    def database_url(self) -> str:
+        """In SQLAlchemy's form, password and all: never log it. Raises SettingsInvalid on a node without a database."""
+        if self.database is None:
+            raise SettingsInvalid([("DB_URL", "This node may not open the database: it is no api node")])
+        return self.database
+
+    def ray_port(self, port: RayPort) -> int:
+        """The port of this stack that serves `port`."""
+        return self.ray_port_base + port
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings in `environ`; files that it names (`DB_PASSWORD_FILE` …) are read. Raises SettingsInvalid."""
+    issues: list[tuple[str, str]] = []
+    read = _Reader(_with_file_contents(environ, issues), issues)
+    port = read.integer("IMMICH_PORT", 2283, 1, 65_535)
+    media_root = read.absolute_path("IMMICH_MEDIA_LOCATION") or read.home() / "heliostat-media"
+    settings = Settings(
+        environment=read.choice("IMMICH_ENV", get_args(Environment)) or "production",
+        host=read.text("IMMICH_HOST") or "0.0.0.0",  # noqa: S104 - unset means every interface, as in Immich
+        port=port,
+        workers_include=read.text("IMMICH_WORKERS_INCLUDE"),
+        workers_exclude=read.text("IMMICH_WORKERS_EXCLUDE"),
+        config_file=Path(path).absolute() if (path := read.text("IMMICH_CONFIG_FILE")) else None,
+        media_root=media_root,
+        ignore_mount_check_errors=read.boolean("IMMICH_IGNORE_MOUNT_CHECK_ERRORS", False),
+        log_level=read.choice("IMMICH_LOG_LEVEL", get_args(LogLevel)),
+        log_format=read.choice("IMMICH_LOG_FORMAT", get_args(LogFormat)) or "console",
+        no_color=bool(read.text("NO_COLOR")),
+        trusted_proxies=read.networks("IMMICH_TRUSTED_PROXIES", LINK_LOCAL_AND_PRIVATE),
+        allow_setup=read.boolean("IMMICH_ALLOW_SETUP", True),
+        process_invalid_images=read.text("IMMICH_PROCESS_INVALID_IMAGES") == "true",
+        machine_learning_enabled=read.text("IMMICH_MACHINE_LEARNING_ENABLED") != "false",
+        machine_learning_url=read.text("IMMICH_MACHINE_LEARNING_URL") or "http://immich-machine-learning:3003",
+        database=_database(read, media_root),
+        skip_migrations=read.boolean("DB_SKIP_MIGRATIONS", False),
+        state_dir=_state_dir(read, media_root, port),
+        num_cpus=read.integer("HELIOSTAT_NUM_CPUS", 0, 1, 4096) or None,
+        ray_port_base=read.integer(
+            "HELIOSTAT_RAY_PORT_BASE", default_ray_port_base(port), 1024, 65_536 - RAY_PORTS_PER_STACK
+        ),
+        dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
+    )
+    if 0 <= port - settings.ray_port_base < RAY_PORTS_PER_STACK:
+        issues.append(
+            ("HELIOSTAT_RAY_PORT_BASE", f"Must leave IMMICH_PORT {port} out of its {RAY_PORTS_PER_STACK} ports")
+        )
+    if issues:
+        raise SettingsInvalid(issues)
+    return settings
+
+
+def default_ray_port_base(port: int) -> int:
+    """Where the ports of the stack that serves on `port` begin; never around `port` itself."""
+    base = _FIRST_RAY_PORT + port % _STACKS * RAY_PORTS_PER_STACK
+    inside = 0 <= port - base < RAY_PORTS_PER_STACK
+    return _FIRST_RAY_PORT + _STACKS * RAY_PORTS_PER_STACK if inside else base
+
+
+def strip_database_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` for a node that is no api node: no `DB_*`, nowhere to look for them, and a mark that says so."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("DB_")}
+    kept.pop("CREDENTIALS_DIRECTORY", None)
+    return kept | dict([NO_DATABASE])
+
+
+class _Reader:
+    """Reads one variable at a time and notes what is wrong; a wrong one yields its default."""
+
+    def __init__(self, environ: Mapping[str, str], issues: list[tuple[str, str]]) -> None:
+        self.environ, self.issues = environ, issues
+
+    def text(self, name: str) -> str:
+        return self.environ.get(name, "")
+
+    def home(self) -> Path:
+        return Path(self.text("HOME") or Path.home())
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.text(name).strip()
+        if not text:
+            return default
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
+            return int(text)
+        self.issues.append((name, f"Must be a whole number from {least} to {most}"))
+        return default
+
+    def boolean(self, name: str, default: bool) -> bool:
+        text = self.text(name).strip().lower()
+        return default if not text else self.choice(name, YES + NO, text) in YES
+
+    def choice(self, name: str, choices: tuple[Choice, ...], given: str | None = None) -> Choice | None:
+        text = self.text(name) if given is None else given
+        for choice in choices:
+            if text == choice:
+                return choice
+        if text:
+            self.issues.append((name, "Invalid option: expected one of " + "|".join(f'"{one}"' for one in choices)))
+        return None
+
+    def absolute_path(self, name: str) -> Path | None:
+        text = self.text(name)
+        if text and not text.startswith("/"):
+            self.issues.append((name, "Must be an absolute path"))
+            return None
+        return Path(os.path.normpath(text)) if text else None
+
+    def networks(self, name: str, default: tuple[Network, ...]) -> tuple[Network, ...]:
+        """Proxies on this machine are always trusted."""
+        items = [item.strip() for item in self.text(name).split(",") if item.strip()]
+        try:
+            listed = tuple(ip_network(item, strict=False) for item in items)
+        except ValueError:
+            self.issues.append((name, "Must be an ip address or ip address range"))
+            listed = ()
+        return LOOPBACK + (listed or default)
+
+
+def _with_file_contents(environ: Mapping[str, str], issues: list[tuple[str, str]]) -> dict[str, str]:
+    """`environ` with what `X_FILE`, or a file X in `$CREDENTIALS_DIRECTORY`, says of X. A file wins over X itself."""
+    result = dict(environ)
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    for name in VARIABLES_FROM_FILES:
+        path = Path(environ.get(f"{name}_FILE") or Path(credentials or "", name))
+        if not environ.get(f"{name}_FILE") and not (credentials and path.exists()):
+            continue
+        try:
+            result[name] = path.read_text().rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            issues.append((f"{name}_FILE", f"Cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}"))
+    return result
+
+
+def _database(read: _Reader, media_root: Path) -> str | None:
+    """`DB_URL`, else PostgreSQL when any of its parts is given, else a file below the media root."""
+    if read.text(NO_DATABASE[0]) == NO_DATABASE[1]:
+        return None
+    if url := read.text("DB_URL"):
+        return _database_from_url(read, url)
+    if any(read.text(name) for name in DATABASE_PARTS):
+        return _database_from_parts(read)
+    return f"sqlite:///{media_root / 'heliostat.db'}"
+
+
+def _database_from_url(read: _Reader, url: str) -> str:
+    """The messages leave the URL out: it carries a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        read.issues.append(("DB_URL", "Must be a URL; special characters in the password are written as %XX"))
+        return ""
+    match parts.scheme.partition("+")[0]:
+        case "postgres" | "postgresql":
+            return parts._replace(scheme="postgresql+psycopg", query=_libpq_query(parts.query)).geturl()
+        case "sqlite" if not parts.netloc and parts.path.startswith("//"):
+            return url
+        case "sqlite":
+            read.issues.append(("DB_URL", "Must name an absolute path: sqlite:////folder/file.db"))
+        case _:
+            read.issues.append(("DB_URL", "Must begin with postgres://, postgresql:// or sqlite:///"))
+    return ""
+
+
+def _libpq_query(query: str) -> str:
+    """Immich's URLs are read by a Node driver; what only that driver knows is left out or said in libpq's words."""
+    pairs = [(name, value) for name, value in parse_qsl(query) if name != "uselibpqcompat"]
+    return urlencode([(name, "require" if value == "no-verify" else value) for name, value in pairs])
+
+
+def _database_from_parts(read: _Reader) -> str:
+    """PostgreSQL with Immich's defaults. A host that is a path is the folder of a Unix socket."""
+    host = read.text("DB_HOSTNAME") or "database"
+    port = read.integer("DB_PORT", 5432, 1, 65_535)
+    user, password = read.text("DB_USERNAME") or "postgres", read.text("DB_PASSWORD") or "postgres"
+    query = {"sslmode": ssl_mode} if (ssl_mode := read.choice("DB_SSL_MODE", get_args(SslMode))) else {}
+    if host.startswith("/"):
+        query, place = {"host": host, "port": str(port), **query}, ""
+    else:
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = f"postgresql+psycopg://{quote(user, safe='')}:{quote(password, safe='')}@{place}"
+    return f"{address}/{read.text('DB_DATABASE_NAME') or 'immich'}" + (f"?{urlencode(query)}" if query else "")
+
+
+def _state_dir(read: _Reader, media_root: Path, port: int) -> Path:
+    """Ray's logs, sockets and spilled objects of this stack, one folder per user, media root and port.
+
+    Below /tmp and not `$XDG_RUNTIME_DIR`: that one is memory, and goes away when its user logs out.
+    """
+    mark = sha256(f"{media_root}:{port}".encode()).hexdigest()[:8]
+    state_dir = read.absolute_path("HELIOSTAT_STATE_DIR") or Path(f"/tmp/heliostat-{os.getuid()}-{mark}")  # noqa: S108
+    if len(os.fsencode(state_dir)) > STATE_DIR_MAX_BYTES:
+        read.issues.append(
+            (
+                "HELIOSTAT_STATE_DIR",
+                f"Must be at most {STATE_DIR_MAX_BYTES} bytes long: Ray's socket paths begin with it",
+            )
+        )
+    return state_dir
