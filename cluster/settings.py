@@ -4,9 +4,11 @@ An empty variable counts as unset. Everything that is wrong is reported at once.
 here (`REDIS_*`, `DB_VECTOR_EXTENSION`, `IMMICH_BUILD_DATA`, …) are accepted in silence. Source: spec/workers.md §3.
 
 Where Immich has no name, or another machine's default, ours are:
-- media root: `$HOME/heliostat-media` when `IMMICH_MEDIA_LOCATION` is unset; never relative, or another folder is another library
+- media root: `$HOME/heliostat-media` when `IMMICH_MEDIA_LOCATION` is unset; never relative, which would be one library
+  per working directory
 - database: `heliostat.db` in the media root when neither `DB_URL` nor a part of it is set
-- `HELIOSTAT_STATE_DIR`: Ray's logs, sockets and spilled objects; `/tmp/heliostat-<user id>-<hash of media root and port>`
+- `HELIOSTAT_STATE_DIR`: Ray's logs, sockets and spilled objects; `/tmp/heliostat-<user id>-<hash>`, the hash being of
+  media root and port
 - `HELIOSTAT_RAY_PORT_BASE`: the first of 32 ports that Ray and HAProxy take; derived from `IMMICH_PORT`
 - `HELIOSTAT_NUM_CPUS`: cores that work may use; all of them
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
