@@ -28,9 +28,9 @@ def postgres_database_url(postgres_url: str) -> Iterator[str]:
     """URL of a fresh, empty PostgreSQL database, dropped after the test."""
     name = f"test_{secrets.token_hex(8)}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE DATABASE {name}")
         yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
