@@ -207,4 +207,4 @@ main() {
     install_versions "$requirements"
 }
 
-main "$@"
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi
