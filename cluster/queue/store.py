@@ -108,8 +108,12 @@ class JobRecord:
 class QueueStore(Protocol):
     """Jobs, durable. Time is the database's; `transaction(durable=True)` is on disk when it returns."""
 
-    def transaction(self, *, durable: bool = False) -> AbstractContextManager[Transaction]:
-        """All or nothing. SQLite takes the write lock at once (`BEGIN IMMEDIATE`)."""
+    def transaction(self, *, durable: bool = False, reading: bool = False) -> AbstractContextManager[Transaction]:
+        """All or nothing. SQLite takes the write lock at once (`BEGIN IMMEDIATE`), unless it is only for `reading`."""
+        ...
+
+    def savepoint(self, tx: Transaction) -> AbstractContextManager[None]:
+        """A part of a transaction that may fail alone."""
         ...
 
     # what a request or a job does
