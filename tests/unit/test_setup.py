@@ -78,6 +78,7 @@ def test_pinned_list_brings_neither_torch_nor_a_second_pil(list_name: str) -> No
 @pytest.mark.parametrize("list_name", PINNED_LISTS)
 def test_pinned_list_has_hashes_and_no_addresses(list_name: str) -> None:
     text = (REPOSITORY / list_name).read_text()
+    assert "make lock" in text[:200]
     blocks = re.split(r"\n(?=[a-z0-9])", text)[1:]
     assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
     assert re.findall(r"https?://\S+|file:\S+|--(?:extra-)?index-url|--find-links", text) == []
