@@ -17,7 +17,7 @@ BEHIND_MICROSERVICES = (WorkerName.MICROSERVICES, WorkerName.MACHINE_LEARNING, W
 
 @dataclass(frozen=True, slots=True)
 class NodeDuties:
-    """What a node serves. A worker is listed when it was asked for and a queue of it is left; queues may stand alone."""
+    """What a node serves. A worker is listed when it was included and a queue of it is left; queues may come alone."""
 
     workers: tuple[WorkerName, ...]
     queues: tuple[QueueName, ...]
