@@ -1,0 +1,123 @@
+"""What follows what: the whole graph as one table. Pure: a lease, how it ended and what was learnt in, follow-ups out.
+
+Follow-ups run after Done and after Skipped alike, never after a failure. Source: spec/pipeline.md §1.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluster.names import JobName
+from cluster.queue.job import Done, Fact, FollowUps, Lease, NewEvent, NewJob, Payload, Priority, Skipped, asset_job
+
+VIDEO = Fact("video")
+"""The asset is a video."""
+VISIBLE = Fact("visible")
+"""The asset is in the timeline or the archive, so a client waits for it."""
+GONE = Fact("gone")
+"""The asset was deleted meanwhile: nothing follows."""
+
+UPLOAD, COPY, SIDECAR_WRITE = "upload", "copy", "sidecar-write"
+"""What `source` in a payload may say of the reason for a chain."""
+
+Condition = Callable[[Payload], bool]
+
+
+def always(payload: Payload) -> bool:
+    return True
+
+
+def uploaded(payload: Payload) -> bool:
+    return payload.get("source") == UPLOAD
+
+
+def uploaded_or_copied(payload: Payload) -> bool:
+    return payload.get("source") in (UPLOAD, COPY)
+
+
+def uploaded_or_notify(payload: Payload) -> bool:
+    return uploaded(payload) or bool(payload.get("notify"))
+
+
+def sidecar_written(payload: Payload) -> bool:
+    return payload.get("source") == SIDECAR_WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """`then` follows `after` when `when` likes the payload and all of `facts` are known.
+
+    `source`, when given, replaces the payload's; `keeps_notify`: the flag travels on.
+    """
+
+    after: JobName
+    then: JobName
+    when: Condition = always
+    facts: frozenset[Fact] = frozenset()
+    source: str | None = None
+    keeps_notify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """Event `type`, with the asset's id, follows `after`: what clients hear. Who reads events looks up the owner."""
+
+    after: JobName
+    type: str
+    when: Condition = always
+    facts: frozenset[Fact] = frozenset()
+
+
+J = JobName
+
+ARROWS: tuple[Arrow, ...] = (
+    Arrow(J.SIDECAR_CHECK, J.ASSET_EXTRACT_METADATA),
+    Arrow(J.SIDECAR_WRITE, J.ASSET_EXTRACT_METADATA, source=SIDECAR_WRITE),
+    Arrow(J.ASSET_EXTRACT_METADATA, J.STORAGE_TEMPLATE_MIGRATION_SINGLE, keeps_notify=False),
+    Arrow(J.STORAGE_TEMPLATE_MIGRATION_SINGLE, J.ASSET_GENERATE_THUMBNAILS, uploaded_or_copied),
+    Arrow(J.ASSET_GENERATE_THUMBNAILS, J.SMART_SEARCH, uploaded_or_notify),
+    Arrow(J.ASSET_GENERATE_THUMBNAILS, J.ASSET_DETECT_FACES, uploaded_or_notify),
+    Arrow(J.ASSET_GENERATE_THUMBNAILS, J.OCR, uploaded_or_notify),
+    Arrow(J.ASSET_GENERATE_THUMBNAILS, J.ASSET_ENCODE_VIDEO, uploaded_or_notify, facts=frozenset({VIDEO})),
+    Arrow(J.SMART_SEARCH, J.ASSET_DETECT_DUPLICATES, uploaded),
+)
+
+BELLS: tuple[Bell, ...] = (
+    Bell(J.ASSET_EXTRACT_METADATA, "asset_update", sidecar_written),
+    Bell(J.ASSET_GENERATE_THUMBNAILS, "upload_success", uploaded_or_notify, facts=frozenset({VISIBLE})),
+)
+
+
+def after_upload(asset_id: str) -> NewJob:
+    """The first job of the chain for a photo or video that was just accepted."""
+    return asset_job(J.ASSET_EXTRACT_METADATA, asset_id, source=UPLOAD, priority=Priority.PERSON_WAITS)
+
+
+def follow(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps:
+    """The jobs and events that the end of `lease` causes. Implements `cluster.queue.job.Pipeline`."""
+    known = facts | outcome.facts if isinstance(outcome, Skipped) else facts
+    if GONE in known:
+        return FollowUps()
+    return FollowUps(
+        jobs=tuple(_job(arrow, lease.payload) for arrow in ARROWS if _applies(arrow, lease, known)),
+        events=tuple(
+            NewEvent(bell.type, data={"asset_id": lease.payload["id"]})
+            for bell in BELLS
+            if _applies(bell, lease, known)
+        ),
+    )
+
+
+def _applies(line: Arrow | Bell, lease: Lease, facts: frozenset[Fact]) -> bool:
+    return line.after is lease.name and line.facts <= facts and line.when(lease.payload)
+
+
+def _job(arrow: Arrow, payload: Payload) -> NewJob:
+    # Who uploads or asks to be told looks at the screen; anything else that chains can wait its turn.
+    waiting = uploaded_or_notify(payload)
+    return asset_job(
+        arrow.then,
+        payload["id"],
+        source=arrow.source or payload.get("source"),
+        notify=arrow.keeps_notify and bool(payload.get("notify")),
+        priority=Priority.PERSON_WAITS if waiting else Priority.BACKLOG,
+    )
