@@ -1,8 +1,10 @@
-"""What every table stands on: one metadata with named constraints, and times that are aware UTC on both databases."""
+"""What every table stands on: one metadata with named constraints, and column types that mean the same everywhere."""
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
@@ -14,6 +16,9 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+RisingId = BigInteger().with_variant(Integer, "sqlite")
+"""The type of ids that the database counts up; SQLite does that for INTEGER alone."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -36,7 +41,45 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+class EpochMs(TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as milliseconds since 1970: small and fast, for the tables of the queue."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_ms(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_ms(value)
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON as text, for values that SQL never looks into."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else to_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
 class Base(DeclarativeBase):
     """All tables. `Base.metadata` is complete once `cluster.db.tables` is imported."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+def to_ms(time: datetime) -> int:
+    """Milliseconds since 1970, rounded down."""
+    return int(time.timestamp() * 1000)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

@@ -1,0 +1,162 @@
+"""URL → engines, and transactions on them. Two engines, since durability cannot change inside a transaction: what a
+person was told is on disk first (`durable`), what can be derived again may lose its last moments in a power cut.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+from cluster.errors import SettingsInvalid
+
+BUSY_TIMEOUT_MS = 10_000
+CACHE_KIB = 16_384
+OLDEST_POSTGRES = 14
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "gfs2", "ocfs2"}
+    | {"fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.glusterfs", "fuse.ceph", "fuse.juicefs"}
+    | {"fuse.goofys", "fuse.mount-s3", "fuse.blobfuse2", "davfs", "fuse.davfs2"}
+)
+READ_ONLY = "heliostat_read_only"
+
+
+def normalise_url(url: str) -> URL:
+    """`sqlite:///file`, `postgres://…` or `postgresql://…` → the URL with our driver. Raises SettingsInvalid."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingsInvalid([("DB_URL", "expected postgresql://user:password@host:port/database")]) from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind in {"postgres", "postgresql"}:
+        # Node's driver knows this flag, libpq refuses it; its meaning is libpq's default.
+        return parsed.set(drivername="postgresql+psycopg").difference_update_query(["uselibpqcompat"])
+    if kind == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise SettingsInvalid([("DB_URL", f"expected postgresql://… or sqlite:///file, received {kind}://")])
+
+
+def make_engine(url: str, *, durable: bool) -> Engine:
+    """An engine whose commits are on disk when they return (`durable`), or soon after.
+
+    Raises SettingsInvalid for an unusable URL, an SQLite file on a network, and, on connecting, an old PostgreSQL.
+    """
+    parsed = normalise_url(url)
+    return (
+        _sqlite_engine(parsed, durable) if parsed.drivername.startswith("sqlite") else _postgres_engine(parsed, durable)
+    )
+
+
+class Database:
+    """One database as a process sees it. Threads share it; a forked child makes its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = normalise_url(url)
+        self.durable = make_engine(url, durable=True)
+        self.fast = make_engine(url, durable=False)
+        self._reading = self.fast.execution_options(**{READ_ONLY: True})
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.fast.dialect.name == "sqlite"
+
+    @contextmanager
+    def session(self, *, durable: bool = False) -> Iterator[Session]:
+        """One write transaction: committed at the end, rolled back by an exception. SQLite takes its lock at once."""
+        with Session(self.durable if durable else self.fast, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reader(self) -> Iterator[Session]:
+        """One transaction that only reads; on SQLite it neither waits for a writer nor blocks one."""
+        with Session(self._reading, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self.durable.dispose()
+        self.fast.dispose()
+
+
+def _sqlite_engine(url: URL, durable: bool) -> Engine:
+    path = Path(str(url.database)).absolute()
+    refuse_network_file_system(path, Path("/proc/self/mounts"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=4, max_overflow=12, pool_use_lifo=True)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        for pragma in (
+            f"busy_timeout = {BUSY_TIMEOUT_MS}",
+            "journal_mode = WAL",
+            f"synchronous = {'FULL' if durable else 'NORMAL'}",
+            "foreign_keys = ON",
+            f"cache_size = -{CACHE_KIB}",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A deferred transaction that reads and then writes fails at once when another wrote in between.
+        read_only = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres_engine(url: URL, durable: bool) -> Engine:
+    options = f"-c synchronous_commit={'on' if durable else 'off'} -c timezone=UTC"
+    engine = create_engine(
+        url,
+        pool_size=3,  # a stack of six processes with two engines each stays below PostgreSQL's default of 100
+        max_overflow=5,
+        pool_use_lifo=True,
+        pool_pre_ping=True,  # a restarted server costs nobody a request
+        connect_args={"options": options, "application_name": "heliostat"},
+    )
+
+    @event.listens_for(engine, "connect")
+    def check(connection: psycopg.Connection[Any], _record: Any) -> None:
+        refuse_old_postgres(connection.info.server_version)
+
+    return engine
+
+
+def refuse_old_postgres(server_version: int) -> None:
+    """`server_version` as libpq gives it: 140005 is 14.5. Raises SettingsInvalid."""
+    found = server_version // 10_000
+    if found < OLDEST_POSTGRES:
+        raise SettingsInvalid([("DB_URL", f"found PostgreSQL {found}, required is {OLDEST_POSTGRES} or newer")])
+
+
+def refuse_network_file_system(path: Path, mounts: Path) -> None:
+    """SQLite's locks do not work across machines. `mounts`: the kernel's table. Raises SettingsInvalid."""
+    if not mounts.exists():
+        return
+    kind = file_system_of(path.resolve(), mounts.read_text())
+    if kind in NETWORK_FILE_SYSTEMS:
+        reason = (
+            f"{path} lies on a network file system ({kind}), where SQLite is not safe: use PostgreSQL or a local disk"
+        )
+        raise SettingsInvalid([("DB_URL", reason)])
+
+
+def file_system_of(path: Path, mounts: str) -> str:
+    """The type of the file system that `path` (absolute, resolved) lies on, `""` when the table does not say.
+
+    Source: proc(5), which writes a space in a mount point as \\040.
+    """
+    found, depth = "", -1
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        mount_point = Path(fields[1].replace("\\040", " ").replace("\\134", "\\"))
+        # A later mount hides an earlier one on the same point.
+        if path.is_relative_to(mount_point) and len(mount_point.parts) >= depth:
+            found, depth = fields[2], len(mount_point.parts)
+    return found
