@@ -1,0 +1,95 @@
+"""Settings → the environment and the start command of this machine's Ray. Pure; `stack.py` runs it."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from cluster.names import WorkerName
+from cluster.settings import RayPort, Settings, strip_database_variables
+from cluster.workers import node_duties, node_labels
+
+STACK_MARK = "HELIOSTAT_STACK"
+"""Every process of a stack carries this variable, so that its own processes, and no others, can be found and ended."""
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Pictures travel by path, so little goes through Ray's object store."""
+
+
+def token_path(settings: Settings) -> Path:
+    """The cluster's shared secret, readable by its owner alone."""
+    return settings.state_dir / "token"
+
+
+def ray_temp_dir(settings: Settings) -> Path:
+    return settings.state_dir / "ray"
+
+
+def head_address(settings: Settings) -> str:
+    """What a driver on this machine connects to."""
+    return f"127.0.0.1:{settings.ray_port(RayPort.HEAD)}"
+
+
+def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every Ray process of this machine. One that is no api node loses the database's variables."""
+    duties = node_duties(settings.workers_include, settings.workers_exclude)
+    base = dict(environ) if WorkerName.API in duties.workers else strip_database_variables(environ)
+    proxy = settings.state_dir / "haproxy"
+    port = settings.ray_port
+    return base | {
+        STACK_MARK: str(settings.state_dir),
+        "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', '')}",
+        "IMMICH_MEDIA_LOCATION": str(settings.media_root),
+        "HELIOSTAT_STATE_DIR": str(settings.state_dir),
+        "RAY_TMPDIR": str(settings.state_dir),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_path(settings)),
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_enable_infeasible_task_early_exit": "true",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(port(RayPort.HAPROXY_METRICS)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(port(RayPort.HAPROXY_STATS)),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(port(RayPort.REPLICA_FIRST)),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port(RayPort.REPLICA_LAST)),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(port(RayPort.REPLICA_GRPC_FIRST)),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(port(RayPort.REPLICA_GRPC_LAST)),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(port(RayPort.FALLBACK_PROXY)),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(port(RayPort.FALLBACK_PROXY_GRPC)),
+    }
+
+
+def head_command(settings: Settings) -> list[str]:
+    """`ray start --head …` for this machine, with the labels of its workers."""
+    port = settings.ray_port
+    labels = node_labels(settings.workers_include, settings.workers_exclude)
+    options = {
+        "--port": port(RayPort.HEAD),
+        "--node-manager-port": port(RayPort.NODE_MANAGER),
+        "--object-manager-port": port(RayPort.OBJECT_MANAGER),
+        "--dashboard-port": port(RayPort.DASHBOARD),
+        "--dashboard-host": "127.0.0.1",
+        "--dashboard-agent-listen-port": port(RayPort.DASHBOARD_AGENT),
+        "--dashboard-agent-grpc-port": port(RayPort.DASHBOARD_AGENT_GRPC),
+        "--runtime-env-agent-port": port(RayPort.RUNTIME_ENV_AGENT),
+        "--metrics-export-port": port(RayPort.METRICS),
+        # Ray's client server is for drivers outside the cluster: we have none
+        "--ray-client-server-port": 0,
+        "--include-dashboard": str(settings.dashboard).lower(),
+        "--include-log-monitor": "false",
+        "--object-store-memory": OBJECT_STORE_BYTES,
+        "--temp-dir": ray_temp_dir(settings),
+        "--labels": ",".join(f"{name}={value}" for name, value in labels.items()),
+    }
+    if settings.num_cpus is not None:
+        options["--num-cpus"] = settings.num_cpus
+    flags = ["--head", "--disable-usage-stats", "--no-monitor"]
+    ray = str(Path(sys.executable).with_name("ray"))
+    return [ray, "start", *flags, *(f"{name}={value}" for name, value in options.items())]

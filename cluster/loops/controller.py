@@ -1,0 +1,123 @@
+"""The loops of one controller, wired: dispatcher, settler, keeper, rescuer, scheduler, pruner."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cluster.clock import Clock
+from cluster.loops.dispatcher import Dispatcher, Identity
+from cluster.loops.in_flight import Beat, InFlight
+from cluster.loops.keeper import Keeper
+from cluster.loops.loop import Loop
+from cluster.loops.pruner import Pruner
+from cluster.loops.rescuer import Rescuer
+from cluster.loops.scheduler import Scheduler, TimetableEntry
+from cluster.loops.settler import Settler
+from cluster.loops.submitter import CallLost, LossReason, Submitter
+from cluster.names import JobName, QueueName
+from cluster.queue.job import Handler, Pipeline, Place
+from cluster.queue.store import QueueStore, Transaction
+
+log = logging.getLogger(__name__)
+
+STOP_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the loops ask the outside: how much may run, whether the media is there, when rows changed."""
+
+    clock: Clock
+    concurrency: Callable[[QueueName], int]
+    cpus: Callable[[], float]
+    media_present: Callable[[], bool]
+    rows_changed: Callable[[], bool]
+    sweep_files: Callable[[], int]
+    timetable: Sequence[TimetableEntry]
+    mark_minute: Callable[[Transaction, datetime], bool]
+
+
+class Controller:
+    """`start`, `beat` from workers, `stop`. A restarted one releases its predecessor's leases at once."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        handlers: Mapping[JobName, Handler],
+        pipeline: Pipeline,
+        submitters: Mapping[Place, Submitter],
+        identity: Identity,
+        around: Surroundings,
+    ) -> None:
+        self._store, self._submitters, self._identity = store, submitters, identity
+        self.in_flight = InFlight()
+        self._settler = Settler(store, handlers, pipeline, on_settled=self._wake)
+        self._dispatcher = Dispatcher(
+            store,
+            handlers,
+            submitters,
+            self._settler,
+            self.in_flight,
+            identity,
+            owned=lambda: self._keeper.owned,
+            concurrency=around.concurrency,
+            cpus=around.cpus,
+            media_present=around.media_present,
+        )
+        self._dispatcher.wake = self._wake
+        end = self._dispatcher.on_end
+        self._keeper = Keeper(store, self.in_flight, submitters, identity, end)
+        rescuer = Rescuer(store, handlers, self.in_flight, submitters, lambda: self._keeper.owned, end, self._wake)
+        scheduler = Scheduler(store, around.clock, around.timetable, around.mark_minute)
+        pruner = Pruner(store, around.clock, around.sweep_files)
+        self._rows_changed = around.rows_changed
+        self._dispatch_loop = Loop("dispatcher", self._dispatcher.tick)
+        self._settle_loop = Loop("settler", self._settler.tick)
+        self._loops = [
+            self._dispatch_loop,
+            Loop("watcher", self._watch),
+            Loop("keeper", self._keeper.tick),
+            Loop("rescuer", rescuer.tick),
+            Loop("scheduler", scheduler.tick),
+            Loop("pruner", pruner.tick),
+            self._settle_loop,
+        ]
+
+    def start(self) -> None:
+        """Release what an earlier incarnation held, take the queues, run the loops."""
+        with self._store.transaction() as tx:
+            released = self._store.release_predecessor(tx, self._identity.controller, self._identity.incarnation)
+        if released:
+            log.warning("released %d jobs that were active when the controller went down", released)
+        self._keeper.tick()
+        for loop in self._loops:
+            loop.start()
+
+    def beat(self, beats: Iterable[Beat]) -> set[str]:
+        """A worker's word; the answer is what it must drop."""
+        return self.in_flight.beat(beats)
+
+    def stop(self) -> None:
+        """Lease no more, wait a little for what is out, give the rest back."""
+        for loop in self._loops:
+            if loop is not self._settle_loop:
+                loop.stop(1.0)
+        until_s = time.monotonic() + STOP_S
+        while len(self.in_flight) and time.monotonic() < until_s:
+            time.sleep(0.05)
+        for entry in self.in_flight.everything():
+            self._dispatcher.on_end(CallLost(entry.call, LossReason.CONTROLLER, "the server is stopping"))
+            self._submitters[entry.call.spec.place].cancel(entry.call.call_id)
+        self._settle_loop.stop()
+        self._settler.drain()
+
+    def _wake(self) -> None:
+        self._dispatch_loop.wake()
+
+    def _watch(self) -> float:
+        """Wake the dispatcher when another process changed rows."""
+        if self._rows_changed():
+            self._wake()
+        return 0.02

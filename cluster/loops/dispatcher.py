@@ -1,0 +1,232 @@
+"""Free capacity → lease → load → Submitter. Leases only what can start now, in batches spread over the free slots."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cluster.loops.in_flight import InFlight
+from cluster.loops.settler import Settler
+from cluster.loops.submitter import Call, CallEnd, CallReturned, Submitter
+from cluster.names import QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
+from cluster.queue.job import (
+    Crashed,
+    Failed,
+    FailedAttempt,
+    Handler,
+    JobSpec,
+    Lease,
+    Loaded,
+    Place,
+    Skipped,
+    Snooze,
+    WorkResult,
+)
+from cluster.queue.store import QueueStore, Release, Settlement, Transaction
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 30.0
+JOBS_PER_TICK = 512
+IDLE_S = 0.25
+CALLS_AHEAD = 2.0
+"""How much more than the CPUs may be out: a call that waits in Ray's line keeps its worker busy between two calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who leases. `controller` survives restarts, `incarnation` does not."""
+
+    controller: str
+    incarnation: str
+
+
+class Dispatcher:
+    """One tick leases for every queue that has waiting jobs and room, in one transaction, and submits the calls."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        handlers: Mapping[JobName, Handler],
+        submitters: Mapping[Place, Submitter],
+        settler: Settler,
+        in_flight: InFlight,
+        identity: Identity,
+        owned: Callable[[], set[QueueName]],
+        concurrency: Callable[[QueueName], int],
+        cpus: Callable[[], float],
+        media_present: Callable[[], bool],
+    ) -> None:
+        self._store, self._handlers, self._submitters = store, handlers, submitters
+        self._settler, self._in_flight, self._identity = settler, in_flight, identity
+        self._owned, self._concurrency, self._cpus = owned, concurrency, cpus
+        self._media_present = media_present
+        self._turn = 0
+        self._said: dict[QueueName, str] = {}
+        self.wake: Callable[[], None] = lambda: None
+        self._batch_of: dict[QueueName, int] = {}
+        for handler in handlers.values():
+            queue = QUEUE_OF_JOB[handler.spec.name]
+            self._batch_of[queue] = max(self._batch_of.get(queue, 1), handler.spec.batch)
+
+    def tick(self) -> float:
+        """Lease and submit once; returns how long nothing will change by itself."""
+        if self._settler.crowded:
+            return 0.02
+        open_queues = [queue for queue in self._owned() if self._free_calls(queue) > 0]
+        if not open_queues or self._cpu_room() <= 0:
+            return IDLE_S
+        with self._store.transaction(reading=True) as tx:
+            waiting = self._store.ready(tx, open_queues)
+        self._explain(waiting)
+        takable = self._fair(queue for queue in waiting if self._reason_to_wait(queue) == "")
+        if not takable:
+            return IDLE_S
+        calls, immediate, leased = self._lease(takable, waiting)
+        for end in immediate:
+            self._settler.put(end)
+        for call in calls:
+            self._submit(call)
+        return 0.0 if leased else IDLE_S
+
+    def on_end(self, end: CallEnd) -> None:
+        """A call is over: its slot is free, its jobs go to the settler. One that was given up is not settled twice."""
+        if self._in_flight.end(end.call.call_id) is None:
+            return
+        self._settler.put(end)
+        self.wake()
+
+    def _lease(
+        self, queues: Sequence[QueueName], waiting: Mapping[QueueName, int]
+    ) -> tuple[list[Call], list[CallEnd], int]:
+        try:
+            with self._store.transaction() as tx:
+                return self._lease_in(tx, queues, waiting, self._load_together)
+        except Exception:
+            log.warning("loading a batch failed, loading its jobs one by one", exc_info=True)
+        with self._store.transaction() as tx:
+            return self._lease_in(tx, queues, waiting, self._load_apart)
+
+    def _lease_in(
+        self,
+        tx: Transaction,
+        queues: Sequence[QueueName],
+        waiting: Mapping[QueueName, int],
+        load: Callable[[Transaction, Handler, Sequence[Lease]], Sequence[Loaded]],
+    ) -> tuple[list[Call], list[CallEnd], int]:
+        calls: list[Call] = []
+        immediate: list[CallEnd] = []
+        surplus: list[Settlement] = []
+        leased, cpus = 0, self._cpu_room()
+        for queue in queues:
+            slots = self._free_calls(queue)
+            if cpus <= 0 or leased >= JOBS_PER_TICK:
+                break
+            limit = min(slots * self._batch_of[queue], waiting[queue], JOBS_PER_TICK - leased)
+            leases = self._store.lease(tx, queue, limit, LEASE_S, self._identity.controller, self._identity.incarnation)
+            leased += len(leases)
+            for spec, group in _batches(leases, self._handlers, slots):
+                if slots <= 0 or cpus <= 0:
+                    surplus.extend(Release(lease) for lease in group)
+                    continue
+                call, ended = self._loaded(spec, queue, group, load(tx, self._handlers[spec.name], group))
+                if ended is not None:
+                    immediate.append(ended)
+                if call is not None:
+                    calls.append(call)
+                    slots -= 1
+                    cpus -= spec.resources.cpus
+        if surplus:
+            self._store.settle(tx, surplus)
+        return calls, immediate, leased
+
+    def _loaded(
+        self, spec: JobSpec, queue: QueueName, leases: Sequence[Lease], loaded: Sequence[Loaded]
+    ) -> tuple[Call | None, CallReturned | None]:
+        """Split what was loaded: inputs go out as a call, Skipped, Failed and Snooze are results at once."""
+        out: list[tuple[Lease, Loaded]] = []
+        done: list[WorkResult] = []
+        for lease, one in zip(leases, loaded, strict=True):
+            if isinstance(one, Skipped | Failed | Snooze | Crashed):
+                done.append(WorkResult(lease, one))
+            else:
+                out.append((lease, one))
+        ended = None
+        if done:
+            made = Call(uuid.uuid4().hex, spec, queue, tuple(r.lease for r in done), (None,) * len(done))
+            ended = CallReturned(made, tuple(done))
+        call = None
+        if out:
+            call = Call(uuid.uuid4().hex, spec, queue, tuple(o[0] for o in out), tuple(o[1] for o in out))
+        return call, ended
+
+    def _load_together(self, tx: Transaction, handler: Handler, leases: Sequence[Lease]) -> Sequence[Loaded]:
+        return handler.load(tx, leases)
+
+    def _load_apart(self, tx: Transaction, handler: Handler, leases: Sequence[Lease]) -> Sequence[Loaded]:
+        """One savepoint per job, so that one bad payload fails alone."""
+        loaded: list[Loaded] = []
+        for lease in leases:
+            try:
+                with self._store.savepoint(tx):
+                    loaded.extend(handler.load(tx, [lease]))
+            except Exception as error:
+                log.exception("loading %s (job %s) failed", lease.name, lease.job_id)
+                attempt = FailedAttempt(type(error).__name__, f"loading failed: {error}")
+                loaded.append(Crashed(attempt, retryable=True))
+        return loaded
+
+    def _submit(self, call: Call) -> None:
+        self._in_flight.add(call)
+        self._submitters[call.spec.place].submit(call, self.on_end)
+
+    def _free_calls(self, queue: QueueName) -> int:
+        nodes = max(1, self._submitters[Place.CLUSTER].nodes_for(queue))
+        allowed = 1 if queue in SEQUENTIAL_QUEUES else self._concurrency(queue) * nodes
+        return allowed - self._in_flight.calls_of(queue)
+
+    def _cpu_room(self) -> float:
+        return self._cpus() * CALLS_AHEAD - self._in_flight.cpus
+
+    def _fair(self, queues: Iterable[QueueName]) -> list[QueueName]:
+        """Start with another queue each time, so that none is always last."""
+        listed = sorted(queues)
+        self._turn += 1
+        cut = self._turn % len(listed) if listed else 0
+        return listed[cut:] + listed[:cut]
+
+    def _reason_to_wait(self, queue: QueueName) -> str:
+        if self._submitters[Place.CLUSTER].nodes_for(queue) == 0:
+            return f"no live node serves {queue}: start one with this queue or its worker in IMMICH_WORKERS_INCLUDE"
+        if not self._media_present():
+            return "the media folder is not mounted: its .immich marker is missing"
+        return ""
+
+    def _explain(self, waiting: Mapping[QueueName, int]) -> None:
+        """Write down why queues wait, when that changed."""
+        reasons = {queue: self._reason_to_wait(queue) for queue in waiting}
+        changed = {queue: reason for queue, reason in reasons.items() if self._said.get(queue, "") != reason}
+        if changed:
+            with self._store.transaction() as tx:
+                self._store.say_why_waiting(tx, changed)
+            self._said.update(changed)
+            for queue, reason in changed.items():
+                log.warning("%s waits: %s", queue, reason) if reason else log.info("%s waits no longer", queue)
+
+
+def _batches(
+    leases: Sequence[Lease], handlers: Mapping[JobName, Handler], slots: int
+) -> list[tuple[JobSpec, list[Lease]]]:
+    """Calls of one job type each, in order, spread over the free slots. One that crashed a call stays alone."""
+    by_name: dict[JobName, list[Lease]] = {}
+    batches: list[tuple[JobSpec, list[Lease]]] = []
+    for lease in leases:
+        if lease.alone:
+            batches.append((handlers[lease.name].spec, [lease]))
+        else:
+            by_name.setdefault(lease.name, []).append(lease)
+    for name, group in by_name.items():
+        spec = handlers[name].spec
+        size = min(spec.batch, max(1, -(-len(group) // max(1, slots))))
+        batches.extend((spec, group[at : at + size]) for at in range(0, len(group), size))
+    return batches

@@ -1,0 +1,124 @@
+"""The calls that are out: when each was submitted, when its worker was last heard, what it holds in hand.
+
+Ray calls a frozen or cut-off node alive for more than a minute, so its word is not enough: each worker process beats,
+and only what is heard is extended. A call that Ray still keeps in its own line has no worker to beat for it: it is
+believed for `START_GRACE_S`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from cluster.loops.submitter import Call
+from cluster.names import QueueName
+from cluster.queue.job import JobId, LeaseToken
+
+START_GRACE_S = 120.0
+SILENCE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A worker's word on one call: the index of the job in hand, for how long, and how far it is (0 to 1)."""
+
+    call_id: str
+    node: str
+    in_hand: int
+    in_hand_s: float
+    progress: float | None = None
+
+
+@dataclass(slots=True)
+class OutCall:
+    """One call that is out."""
+
+    call: Call
+    submitted_s: float
+    heard_s: float | None = None
+    beat: Beat | None = None
+    leases: dict[JobId, LeaseToken] = field(default_factory=dict)
+
+
+class InFlight:
+    """Thread-safe book of the calls that are out. Seconds are monotonic."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._calls: dict[str, OutCall] = {}
+        self._per_queue: dict[QueueName, int] = {}
+        self._cpus = 0.0
+
+    def add(self, call: Call) -> None:
+        leases = {lease.job_id: lease.token for lease in call.leases}
+        with self._lock:
+            self._calls[call.call_id] = OutCall(call, self._now_s(), leases=leases)
+            self._per_queue[call.queue] = self._per_queue.get(call.queue, 0) + 1
+            self._cpus += call.spec.resources.cpus
+
+    def end(self, call_id: str) -> OutCall | None:
+        """Take a call out of the book; None when it was not there (it had been given up)."""
+        with self._lock:
+            entry = self._calls.pop(call_id, None)
+            if entry is not None:
+                self._per_queue[entry.call.queue] -= 1
+                self._cpus -= entry.call.spec.resources.cpus
+            return entry
+
+    def beat(self, beats: Iterable[Beat]) -> set[str]:
+        """Note what is heard; returns the ids of calls that the worker must drop, since nobody waits for them."""
+        now_s, drop = self._now_s(), set()
+        with self._lock:
+            for beat in beats:
+                entry = self._calls.get(beat.call_id)
+                if entry is None:
+                    drop.add(beat.call_id)
+                    continue
+                entry.heard_s, entry.beat = now_s, beat
+        return drop
+
+    def alive(self) -> list[tuple[JobId, LeaseToken]]:
+        """Leases to extend: of calls heard lately, or not started yet and still believed."""
+        now_s = self._now_s()
+        with self._lock:
+            return [pair for entry in self._calls.values() if _believed(entry, now_s) for pair in entry.leases.items()]
+
+    def overdue(self) -> list[OutCall]:
+        """Calls whose job in hand has been at it for longer than its spec allows."""
+        with self._lock:
+            return [
+                entry
+                for entry in self._calls.values()
+                if entry.beat is not None and not entry.cancelled and entry.beat.in_hand_s > entry.call.spec.timeout_s
+            ]
+
+    def everything(self) -> list[OutCall]:
+        with self._lock:
+            return list(self._calls.values())
+
+    def holding(self, job_id: JobId, token: LeaseToken) -> OutCall | None:
+        """The call that holds this lease, if it is out."""
+        with self._lock:
+            for entry in self._calls.values():
+                if entry.leases.get(job_id) == token:
+                    return entry
+        return None
+
+    def calls_of(self, queue: QueueName) -> int:
+        with self._lock:
+            return self._per_queue.get(queue, 0)
+
+    @property
+    def cpus(self) -> float:
+        """CPUs that the calls which are out ask for."""
+        return self._cpus
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+def _believed(entry: OutCall, now_s: float) -> bool:
+    if entry.heard_s is not None:
+        return now_s - entry.heard_s < SILENCE_S
+    return now_s - entry.submitted_s < START_GRACE_S

@@ -1,0 +1,70 @@
+"""Keeps leases: extends those of calls that are heard, ends calls that are overdue, renews the ownership of queues."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+from cluster.loops.dispatcher import LEASE_S, Identity
+from cluster.loops.in_flight import InFlight, OutCall
+from cluster.loops.submitter import CallEnd, CallLost, LossReason, Submitter
+from cluster.names import QueueName
+from cluster.queue.job import Place
+from cluster.queue.store import QueueStore
+
+log = logging.getLogger(__name__)
+
+OWNERSHIP_TTL_S = 20.0
+EVERY_S = 4.0
+
+
+class Ends(Protocol):
+    """Takes the end of a call."""
+
+    def __call__(self, end: CallEnd) -> None: ...
+
+
+class Keeper:
+    """`owned` is the set of queues that are ours now; another controller may hold the rest."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        in_flight: InFlight,
+        submitters: Mapping[Place, Submitter],
+        identity: Identity,
+        on_end: Ends,
+    ) -> None:
+        self._store, self._in_flight, self._submitters = store, in_flight, submitters
+        self._identity, self._on_end = identity, on_end
+        self._owned: set[QueueName] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def owned(self) -> set[QueueName]:
+        with self._lock:
+            return set(self._owned)
+
+    def tick(self) -> float:
+        """Once: ownership, extensions, timeouts."""
+        with self._store.transaction() as tx:
+            owned = self._store.own(tx, QueueName, self._identity.controller, OWNERSHIP_TTL_S)
+            alive = self._in_flight.alive()
+            if alive:
+                self._store.extend(tx, alive, LEASE_S)
+        with self._lock:
+            gained, self._owned = owned - self._owned, owned
+        if gained:
+            log.info("this controller owns %s", ", ".join(sorted(gained)))
+        for entry in self._in_flight.overdue():
+            self._give_up(entry)
+        return EVERY_S
+
+    def _give_up(self, entry: OutCall) -> None:
+        """The job in hand ran past its limit: its worker is ended, its neighbours go back."""
+        call, beat = entry.call, entry.beat
+        assert beat is not None
+        message = f"{call.spec.name} ran for {beat.in_hand_s:.0f} s, its limit is {call.spec.timeout_s:.0f} s"
+        log.warning("%s on %s", message, beat.node)
+        self._on_end(CallLost(call, LossReason.TIMEOUT, message, node=beat.node, in_hand=beat.in_hand))
+        self._submitters[call.spec.place].cancel(call.call_id)

@@ -1,0 +1,26 @@
+"""Old history, attempts, statistics, events and stray files → deleted, a little at a time."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from cluster.clock import Clock
+from cluster.queue.store import QueueStore
+
+KEEP = timedelta(days=14)
+ROWS_PER_TICK = 1000
+EVERY_S, WHILE_BUSY_S = 600.0, 1.0
+
+
+class Pruner:
+    """`sweep_files` deletes what broken uploads and late attempts left behind; returns how many it deleted."""
+
+    def __init__(self, store: QueueStore, clock: Clock, sweep_files: Callable[[], int]) -> None:
+        self._store, self._clock, self._sweep_files = store, clock, sweep_files
+
+    def tick(self) -> float:
+        with self._store.transaction() as tx:
+            deleted = self._store.prune(tx, self._clock.now() - KEEP, ROWS_PER_TICK)
+        if deleted >= ROWS_PER_TICK:
+            return WHILE_BUSY_S
+        self._sweep_files()
+        return EVERY_S

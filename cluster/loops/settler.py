@@ -1,0 +1,169 @@
+"""Results → rows. Many jobs to a transaction: the token is checked, files are renamed into place, rows are saved, the
+job is settled and what follows is enqueued, all or nothing. When a batch fails, each of its jobs is settled on its own.
+"""
+
+import logging
+import queue
+import random
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cluster.loops.submitter import CallEnd, CallLost, CallReturned
+from cluster.loops.verdict import after_attempt, loss_settlements, settlement
+from cluster.names import JobName
+from cluster.queue.job import (
+    Done,
+    FailedAttempt,
+    FollowUps,
+    Handler,
+    More,
+    Pipeline,
+    Skipped,
+    WorkResult,
+)
+from cluster.queue.store import QueueStore, Settlement, Transaction
+from cluster.storage.files import commit_fenced, discard_fenced
+
+log = logging.getLogger(__name__)
+
+JOBS_PER_TRANSACTION = 256
+CROWDED = 2048
+"""Jobs that may wait here before the dispatcher stops leasing."""
+
+
+class Settler:
+    """An inbox that any thread may drop a call's end into, and the tick that empties it."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        handlers: Mapping[JobName, Handler],
+        pipeline: Pipeline,
+        on_settled: Callable[[], None] = lambda: None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._store, self._handlers, self._pipeline = store, handlers, pipeline
+        self._on_settled, self._chance = on_settled, chance
+        self._inbox: queue.SimpleQueue[CallEnd] = queue.SimpleQueue()
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    def put(self, end: CallEnd) -> None:
+        """Take a call's end; it is settled soon."""
+        with self._lock:
+            self._waiting += len(end.call.leases)
+        self._inbox.put(end)
+
+    @property
+    def crowded(self) -> bool:
+        """Too much waits here: lease no more."""
+        return self._waiting > CROWDED
+
+    def tick(self) -> float:
+        """Settle what is there; waits up to a quarter second for the first."""
+        ends = self._take()
+        if ends:
+            self.settle(ends)
+        return 0.0
+
+    def drain(self) -> None:
+        """Settle everything that is in the inbox now."""
+        while not self._inbox.empty():
+            self.tick()
+
+    def settle(self, ends: Sequence[CallEnd]) -> None:
+        """Settle these calls, together if it works, else job by job."""
+        losses = [one for end in ends if isinstance(end, CallLost) for one in loss_settlements(end, self._chance)]
+        results = [one for end in ends if isinstance(end, CallReturned) and not end.settled for one in end.results]
+        try:
+            with self._store.transaction() as tx:
+                self.settle_in(tx, results, losses)
+        except Exception:
+            log.warning("a batch of %d did not settle, trying one by one", len(results) + len(losses), exc_info=True)
+            for result in results:
+                self._settle_alone(result)
+            for loss in losses:
+                with self._store.transaction() as tx:
+                    self.settle_in(tx, [], [loss])
+        self._on_settled()
+
+    def settle_in(self, tx: Transaction, results: Sequence[WorkResult], losses: Sequence[Settlement] = ()) -> None:
+        """Save and settle within the caller's transaction. Results whose lease was lost change nothing."""
+        held = self._store.held(tx, [r.lease for r in results] + [loss.lease for loss in losses])
+        settlements: list[Settlement] = [loss for loss in losses if loss.lease.job_id in held]
+        follow_ups: list[FollowUps] = []
+        for result in results:
+            if result.lease.job_id not in held:
+                self._drop_files(result)
+                continue
+            handler = self._handlers[result.lease.name]
+            settlements.append(settlement(handler.spec, result, self._chance))
+            follow_ups.append(self._save(tx, handler, result))
+        jobs = [job for follow in follow_ups for job in follow.jobs]
+        events = [event for follow in follow_ups for event in follow.events]
+        # follow-ups first: whoever counts jobs never sees a chain with nothing left in it before it is done
+        if jobs:
+            self._store.enqueue(tx, jobs)
+        if events:
+            self._store.emit(tx, events)
+        self._store.settle(tx, settlements)
+
+    def _save(self, tx: Transaction, handler: Handler, result: WorkResult) -> FollowUps:
+        outcome, lease = result.outcome, result.lease
+        match outcome:
+            case Done(output):
+                self._commit_files(handler, result)
+                return self._pipeline(lease, outcome, handler.save(tx, lease, output))
+            case More(output):
+                self._commit_files(handler, result)
+                handler.save(tx, lease, output)
+                return FollowUps()
+            case Skipped(_, facts):
+                return self._pipeline(lease, outcome, facts)
+            case _:
+                return FollowUps()
+
+    def _settle_alone(self, result: WorkResult) -> None:
+        try:
+            with self._store.transaction() as tx:
+                self.settle_in(tx, [result])
+        except Exception as error:
+            log.exception("saving %s (job %s) failed", result.lease.name, result.lease.job_id)
+            attempt = FailedAttempt(
+                type(error).__name__, f"saving failed: {error}", traceback.format_exc()[-4000:], node=result.node
+            )
+            spec = self._handlers[result.lease.name].spec
+            with self._store.transaction() as tx:
+                if self._store.held(tx, [result.lease]):
+                    self._store.settle(tx, [after_attempt(spec, result.lease, attempt, self._chance)])
+
+    def _commit_files(self, handler: Handler, result: WorkResult) -> None:
+        for final in handler.files(_output(result)):
+            commit_fenced(final, result.lease.token)
+
+    def _drop_files(self, result: WorkResult) -> None:
+        output = _output(result)
+        if output is not None:
+            for final in self._handlers[result.lease.name].files(output):
+                discard_fenced(final, result.lease.token)
+
+    def _take(self) -> list[CallEnd]:
+        ends: list[CallEnd] = []
+        jobs = 0
+        try:
+            ends.append(self._inbox.get(timeout=0.25))
+            jobs += len(ends[0].call.leases)
+            while jobs < JOBS_PER_TRANSACTION:
+                ends.append(self._inbox.get_nowait())
+                jobs += len(ends[-1].call.leases)
+        except queue.Empty:
+            pass
+        with self._lock:
+            self._waiting -= jobs
+        return ends
+
+
+def _output(result: WorkResult) -> Any:
+    return result.outcome.output if isinstance(result.outcome, Done | More) else None

@@ -1,0 +1,153 @@
+"""The processes of one stack on one machine: started, watched, and ended by what they are, never by `ray stop`, which
+would end every Ray on the machine. A process belongs to the stack when its environment carries the stack's mark.
+"""
+
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from cluster.errors import HeliostatError
+from cluster.launch import STACK_MARK, head_command, ray_environment, ray_temp_dir, token_path
+from cluster.settings import Settings
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 90.0
+GENTLE_S = 4.0
+VITAL = ("gcs_server", "raylet")
+"""Without these there is no Ray on this machine."""
+
+
+class StackRunning(HeliostatError):
+    """Another command runs this stack already."""
+
+
+class StackBroken(HeliostatError):
+    """Ray did not start; the message carries what it said."""
+
+
+class Stack:
+    """Ray on this machine for one media root and port. Use one per state folder: `lock` sees to it."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self.settings = settings
+        self.environment = ray_environment(settings, environ)
+        self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
+        self._lock: IO[str] | None = None
+
+    def lock(self) -> None:
+        """Take the state folder. Raises StackRunning when another process has it."""
+        self.settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = (self.settings.state_dir / "lock").open("a+")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise StackRunning(
+                f"process {handle.read().strip()} runs on port {self.settings.port} with {self.settings.media_root} "
+                "already: stop it, or choose another IMMICH_PORT and IMMICH_MEDIA_LOCATION"
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        self._lock = handle
+
+    def start_ray(self) -> None:
+        """End what an earlier run left, then start the head. Raises StackBroken with Ray's own words."""
+        self.end_everything()
+        (self.settings.state_dir / "haproxy").mkdir(exist_ok=True)
+        self._write_token()
+        self._forget_old_sessions()
+        try:
+            done = subprocess.run(
+                head_command(self.settings),
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=START_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            self.end_everything()
+            raise StackBroken(f"Ray did not start within {START_TIMEOUT_S:.0f} s") from None
+        if done.returncode != 0:
+            self.end_everything()
+            raise StackBroken(f"Ray did not start:\n{(done.stdout + done.stderr)[-2000:]}")
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process with this stack's mark, but for this one and its own parents."""
+        mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+        found = []
+        for process in psutil.process_iter():
+            if process.pid in mine or not self._is_ours(process.pid):
+                continue
+            found.append(process)
+        return found
+
+    def dead_parts(self) -> list[str]:
+        """Vital programs of Ray that do not run any more."""
+        running = {_program(process) for process in self.processes()}
+        return [name for name in VITAL if name not in running]
+
+    def end_everything(self) -> int:
+        """End all processes of the stack, gently first; returns how many there were."""
+        ours = self.processes()
+        _signal(ours, signal.SIGTERM)
+        _, stubborn = psutil.wait_procs(ours, timeout=GENTLE_S)
+        # a dying raylet may have started one more
+        for _ in range(20):
+            _signal([*stubborn, *self.processes()], signal.SIGKILL)
+            stubborn = self.processes()
+            if not stubborn:
+                break
+            time.sleep(0.1)
+        return len(ours)
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state != "Z" and self._mark in environment.split(b"\0")
+
+    def _write_token(self) -> None:
+        """A new secret for every start, readable by its owner alone."""
+        path = token_path(self.settings)
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+
+    def _forget_old_sessions(self) -> None:
+        """Ray keeps the logs of every start; the last three are enough."""
+        temp = ray_temp_dir(self.settings)
+        if not temp.exists():
+            return
+        sessions = sorted(path for path in temp.glob("session_*") if not path.is_symlink())
+        for old in sessions[:-2]:
+            subprocess.run(["rm", "-rf", "--", str(old)], check=False)
+
+
+def _program(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue

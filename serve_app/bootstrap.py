@@ -1,0 +1,107 @@
+"""The one place that wires everything: settings → database, store, layout → services for the API, loops for Ray."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+
+from cluster.clock import SystemClock
+from cluster.db.changes import Changes
+from cluster.db.engine import Database
+from cluster.db.queries import system as system_queries
+from cluster.db.queue_store import SqlQueueStore
+from cluster.loops.controller import Controller, Surroundings
+from cluster.loops.dispatcher import Identity
+from cluster.loops.settler import Settler
+from cluster.loops.submitter import Submitter
+from cluster.names import JobName, QueueName
+from cluster.queue.job import Handler, Place
+from cluster.queue.store import Transaction
+from cluster.ray_nodes import RayNodes
+from cluster.settings import Settings
+from cluster.storage.layout import StorageLayout
+from cluster.storage.mounts import marker_present
+from cluster.storage.sweep import sweep_strays
+from cluster.system_config import SystemConfig, concurrency_of
+from serve_app.deps import Services
+from tasks import registry
+from tasks.binding import Contexts, bind
+from tasks.pipeline import follow
+from tasks.row_runner import RowRunner
+from tasks.timetable import TIMETABLE
+
+CONTROLLER = "controller"
+"""The name under which the one controller of a stack leases; it survives restarts."""
+
+
+def build_services(settings: Settings) -> Services:
+    """What the API needs. Opens the database."""
+    database = Database(settings.database_url)
+    return Services(
+        settings=settings,
+        database=database,
+        store=SqlQueueStore(database),
+        layout=StorageLayout(settings.media_root),
+        clock=SystemClock(),
+    )
+
+
+def build_handlers(services: Services) -> dict[JobName, Handler]:
+    """Every job, bound to what this server is set to. Raises RegistryWrong for a name with no job or two."""
+    registry.check_registry()
+
+    def read_config(tx: Transaction) -> SystemConfig:
+        return system_queries.read_config(tx, services.settings)
+
+    contexts = Contexts(services.store, services.settings, services.layout, read_config, services.clock)
+    return bind(registry.JOBS, contexts)
+
+
+def build_controller(services: Services, submitters: Mapping[Place, Submitter], nodes: RayNodes) -> Controller:
+    """The loops of this stack's controller, not started."""
+    settings = services.settings
+    changes = Changes(services.database)
+    config = LiveConfig(services)
+
+    def mark_minute(tx: Transaction, minute: datetime) -> bool:
+        return system_queries.mark_minute(tx, minute)
+
+    return Controller(
+        services.store,
+        build_handlers(services),
+        follow,
+        submitters,
+        Identity(CONTROLLER, uuid.uuid4().hex),
+        Surroundings(
+            clock=services.clock,
+            concurrency=config.concurrency,
+            cpus=nodes.cpus,
+            media_present=lambda: marker_present(settings.media_root),
+            rows_changed=changes.wait,
+            sweep_files=lambda: sweep_strays(services.layout, services.clock.now()),
+            timetable=TIMETABLE,
+            mark_minute=mark_minute,
+        ),
+    )
+
+
+def build_row_runner(services: Services) -> RowRunner:
+    """What the row_jobs actor holds."""
+    handlers = build_handlers(services)
+    return RowRunner(services.store, Settler(services.store, handlers, follow), handlers)
+
+
+class LiveConfig:
+    """The concurrency of each queue as the admin set it, at most a second old."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._config: SystemConfig | None = None
+        self._read_at: datetime | None = None
+
+    def concurrency(self, queue: QueueName) -> int:
+        now = self._services.clock.now()
+        if self._config is None or self._read_at is None or abs((now - self._read_at).total_seconds()) > 1:
+            with self._services.database.reader() as session:
+                self._config = system_queries.read_config(session, self._services.settings)
+            self._read_at = now
+        return concurrency_of(self._config, queue)

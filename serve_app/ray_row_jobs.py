@@ -1,0 +1,61 @@
+"""The Submitter for jobs that are rows: one Ray actor on an api node, started by the first such job."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from cluster.loops.submitter import Call, CallEnd, CallLost, CallReturned, LossReason
+from cluster.names import QueueName, WorkerName
+from cluster.ray_nodes import RayNodes
+from cluster.workers import worker_label
+from tasks.ray_worker import NAMESPACE
+
+ROW_JOBS_ACTOR = "heliostat-row-jobs"
+PAGES_AT_ONCE = 4
+
+
+class RayRowJobs:
+    """`actor_class` has `run(call)`; it opens the database in its own process."""
+
+    def __init__(self, nodes: RayNodes, actor_class: type) -> None:
+        self._nodes, self._actor_class = nodes, actor_class
+        self._actor: Any = None
+        self._lock = threading.Lock()
+
+    def submit(self, call: Call, on_end: Callable[[CallEnd], None]) -> None:
+        reference = self._running_actor().run.options(name=str(call.spec.name)).remote(call)
+        reference.future().add_done_callback(lambda future: on_end(_end(call, future)))
+
+    def cancel(self, call_id: str) -> None:
+        """A page is short and settles itself: there is nothing to stop."""
+
+    def nodes_for(self, queue: QueueName) -> int:
+        return self._nodes.serving(queue)
+
+    def _running_actor(self) -> Any:
+        with self._lock:
+            if self._actor is None:
+                self._actor = (
+                    ray.remote(self._actor_class)
+                    .options(
+                        name=ROW_JOBS_ACTOR,
+                        namespace=NAMESPACE,
+                        get_if_exists=True,
+                        num_cpus=0,
+                        max_restarts=-1,
+                        max_task_retries=0,
+                        max_concurrency=PAGES_AT_ONCE,
+                        label_selector={worker_label(WorkerName.API): "true"},
+                    )
+                    .remote()
+                )
+            return self._actor
+
+
+def _end(call: Call, future: Any) -> CallEnd:
+    error = future.exception()
+    if error is None:
+        return CallReturned(call, (), settled=True)
+    return CallLost(call, LossReason.WORKER, str(error).strip().splitlines()[0])

@@ -1,0 +1,110 @@
+"""The worker process's side of a call: runs its jobs and beats while it does.
+
+Each process beats every five seconds, one way, and only while it works: which job is in hand, for how long, how far.
+The answer names calls to drop, because the controller gave them up.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from cluster.loops.in_flight import Beat
+from cluster.names import JobName
+from cluster.queue.job import Lease, Outcome
+from tasks.run_call import run_items
+from tasks.tools import Tools
+
+log = logging.getLogger(__name__)
+
+FIRST_BEAT_S, EVERY_S, ANSWER_S = 1.0, 5.0, 10.0
+CONTROLLER_ACTOR = "heliostat-controller"
+NAMESPACE = "heliostat"
+
+
+@dataclass(slots=True)
+class _InHand:
+    call_id: str
+    index: int
+    since_s: float
+    progress: float | None = None
+
+
+class Beater:
+    """One thread per worker process. Quiet between calls."""
+
+    def __init__(self) -> None:
+        self._in_hand: dict[str, _InHand] = {}
+        self._changed = threading.Condition()
+        self._tools: dict[str, Tools] = {}
+        threading.Thread(target=self._run, name="beater", daemon=True).start()
+
+    def begin(self, call_id: str, tools: Tools) -> None:
+        with self._changed:
+            self._in_hand[call_id] = _InHand(call_id, 0, time.monotonic())
+            self._tools[call_id] = tools
+            self._changed.notify()
+
+    def take(self, call_id: str, index: int) -> None:
+        """The job that is worked on from now."""
+        self._in_hand[call_id] = _InHand(call_id, index, time.monotonic())
+
+    def end(self, call_id: str) -> None:
+        with self._changed:
+            self._in_hand.pop(call_id, None)
+            self._tools.pop(call_id, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._in_hand:
+                    self._changed.wait()
+            time.sleep(FIRST_BEAT_S)
+            while self._in_hand:
+                self._beat()
+                time.sleep(EVERY_S)
+
+    def _beat(self) -> None:
+        now_s = time.monotonic()
+        beats = [
+            Beat(one.call_id, NODE, one.index, now_s - one.since_s, one.progress)
+            for one in list(self._in_hand.values())
+        ]
+        try:
+            controller = ray.get_actor(CONTROLLER_ACTOR, NAMESPACE)
+            for call_id in ray.get(controller.beat.remote(beats), timeout=ANSWER_S):
+                if tools := self._tools.get(call_id):
+                    tools.cancelled.set()
+        except Exception as error:
+            log.warning("the controller did not hear this beat: %s", error)
+
+
+NODE = socket.gethostname()
+_beater: Beater | None = None
+_tools: Tools | None = None
+
+
+def _process_parts() -> tuple[Beater, Tools]:
+    global _beater, _tools
+    if _beater is None or _tools is None:
+        _beater, _tools = Beater(), Tools()
+    return _beater, _tools
+
+
+def run_call(
+    name: JobName, call_id: str, leases: Sequence[Lease], inputs: Sequence[Any]
+) -> tuple[str, list[tuple[Outcome, int, int]]]:
+    """Run a call's jobs one by one. Returns this node's name and, per job, (outcome, milliseconds, peak MB)."""
+    beater, tools = _process_parts()
+    tools.cancelled.clear()
+    beater.begin(call_id, tools)
+    try:
+        results = run_items(name, leases, inputs, tools, NODE, lambda index: beater.take(call_id, index))
+    finally:
+        beater.end(call_id)
+    return NODE, [(one.outcome, one.duration_ms, one.peak_memory_mb) for one in results]

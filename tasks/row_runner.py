@@ -1,0 +1,51 @@
+"""Runs jobs that are rows: each page is one transaction in which it is also settled, so cursor and rows agree."""
+
+import logging
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+
+from cluster.loops.settler import Settler
+from cluster.loops.submitter import Call, CallReturned
+from cluster.names import JobName
+from cluster.queue.job import Crashed, FailedAttempt, Handler, Lease, Outcome, WorkResult
+from cluster.queue.store import QueueStore
+from tasks.binding import BoundRowJob
+
+log = logging.getLogger(__name__)
+
+
+class RowRunner:
+    """`run` returns when every job of the call is settled. Needs the database: api nodes only."""
+
+    def __init__(self, store: QueueStore, settler: Settler, handlers: Mapping[JobName, Handler]) -> None:
+        self._store, self._settler, self._handlers = store, settler, handlers
+        self._node = socket.gethostname()
+
+    def run(self, call: Call) -> CallReturned:
+        for lease in call.leases:
+            started_s = time.perf_counter()
+            try:
+                self._run_one(lease, started_s)
+            except Exception as error:
+                log.exception("%s (job %s) failed", lease.name, lease.job_id)
+                self._settle_crash(lease, error, started_s)
+        return CallReturned(call, (), settled=True)
+
+    def _run_one(self, lease: Lease, started_s: float) -> None:
+        handler = self._handlers[lease.name]
+        assert isinstance(handler, BoundRowJob), lease.name
+        with self._store.transaction() as tx:
+            if self._store.held(tx, [lease]):
+                outcome = handler.run(tx, lease)
+                self._settler.settle_in(tx, [self._result(lease, outcome, started_s)])
+
+    def _settle_crash(self, lease: Lease, error: Exception, started_s: float) -> None:
+        attempt = FailedAttempt(type(error).__name__, str(error), traceback.format_exc()[-4000:], node=self._node)
+        crashed = Crashed(attempt, retryable=getattr(error, "retryable", True))
+        with self._store.transaction() as tx:
+            self._settler.settle_in(tx, [self._result(lease, crashed, started_s)])
+
+    def _result(self, lease: Lease, outcome: Outcome, started_s: float) -> WorkResult:
+        return WorkResult(lease, outcome, self._node, round((time.perf_counter() - started_s) * 1000))
