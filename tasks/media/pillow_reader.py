@@ -1,0 +1,46 @@
+"""Pictures that Pillow reads: JPEG, PNG, GIF, WebP, BMP, TIFF, PSD, JPEG 2000; of each the first frame or page."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageFile, JpegImagePlugin
+from PIL.ExifTags import Base
+
+from tasks.media.picture import Picture, in_eight_bits
+from tasks.media.renditions import size_outside
+from tasks.media.request import Request
+
+
+def read_with_pillow(source: Path, pillow_format: str, request: Request) -> Picture:
+    """Decode `source`; a JPEG no larger than `request` needs. Raises whatever Pillow does, and TooLarge."""
+    with _pillow_rules(request.process_invalid), Image.open(source, formats=[pillow_format]) as image:
+        width, height = image.size
+        request.check_pixels(width, height)
+        if isinstance(image, JpegImagePlugin.JpegImageFile) and request.short_edge_px is not None:
+            image.draft(None, size_outside(width, height, request.short_edge_px, max(width, height)))
+        request.check_decoded_pixels(*image.size)
+        image.load()
+        orientation = image.getexif().get(Base.Orientation, 1)
+        return Picture(
+            image=in_eight_bits(image),
+            width_px=width,
+            height_px=height,
+            orientation=orientation if orientation in range(1, 9) else 1,
+            profile=image.info.get("icc_profile"),
+        )
+
+
+@contextmanager
+def _pillow_rules(process_invalid: bool) -> Iterator[None]:
+    """Our limits in place of Pillow's own, and whether damaged files pass: both are global there, so they are set for
+    one call and put back."""
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, process_invalid
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata; what matters arrives as an exception
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
