@@ -1,0 +1,95 @@
+"""Is the media disk there? Each folder holds a marker file; where that is missing, so is the mount, and nothing is gone.
+
+Source: spec/workers.md §5.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from cluster.errors import SettingsInvalid
+from cluster.storage.layout import Folder
+
+log = logging.getLogger(__name__)
+
+MARKER = ".immich"
+HINT = "See https://docs.immich.app/administration/system-integrity#folder-checks"
+
+
+def check_folders(media_root: Path, known: Mapping[str, bool], ignore_errors: bool, now: datetime) -> dict[str, bool]:
+    """Check every folder's marker at start-up. `known`: folders that had one before, from `system-flags`.
+
+    Creates folder and marker where none is known, and returns those, to be remembered. Raises SettingsInvalid naming
+    every folder that fails; with `ignore_errors` they are logged and left as they were.
+    """
+    created: dict[str, bool] = {}
+    issues: list[tuple[str, str]] = []
+    for folder in Folder:
+        marker = media_root / folder.value / MARKER
+        try:
+            if not known.get(folder.value):
+                _create(marker, now)
+            _read(marker)
+            _write(marker, now)
+        except _MarkerFailed as failure:
+            issues.append(("IMMICH_MEDIA_LOCATION", _message(failure.step, folder, marker)))
+        else:
+            if not known.get(folder.value):
+                created[folder.value] = True
+    for _, message in issues if ignore_errors else ():
+        log.warning("%s", message)
+    if issues and not ignore_errors:
+        raise SettingsInvalid(issues)
+    return created
+
+
+def marker_present(media_root: Path, ignore_errors: bool = False) -> bool:
+    """Whether every folder of the media root is mounted now; asked before each batch. With `ignore_errors` (there may
+    be no markers) the media root itself must do.
+    """
+    # os.path, since pathlib raises for what a broken network mount answers (stale handle, i/o error)
+    if ignore_errors:
+        return os.path.isdir(media_root)  # noqa: PTH112
+    return all(os.path.isfile(media_root / folder.value / MARKER) for folder in Folder)  # noqa: PTH113
+
+
+class _MarkerFailed(Exception):
+    """`step`: create, read or write."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+
+
+def _create(marker: Path, now: datetime) -> None:
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), marker.open("x") as file:
+            file.write(_milliseconds(now))
+    except OSError as error:
+        raise _MarkerFailed("create") from error
+
+
+def _read(marker: Path) -> None:
+    try:
+        marker.read_bytes()
+    except OSError as error:
+        raise _MarkerFailed("read") from error
+
+
+def _write(marker: Path, now: datetime) -> None:
+    try:
+        with marker.open("r+") as file:
+            file.write(_milliseconds(now))
+    except OSError as error:
+        raise _MarkerFailed("write") from error
+
+
+def _milliseconds(now: datetime) -> str:
+    return str(int(now.timestamp() * 1000))
+
+
+def _message(step: str, folder: Folder, marker: Path) -> str:
+    return f'Failed to {step}: "<UPLOAD_LOCATION>/{folder.value}/{MARKER} ({marker}) - {HINT}"'
