@@ -1,0 +1,49 @@
+"""The schema's history, set up from code: `versions/` holds one numbered file per change, each with its way back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, text
+
+MIGRATION_LOCK = 0x68656C696F
+"""PostgreSQL's advisory lock: of several processes that start at once, one migrates and the others wait for it."""
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema to `revision`, all or nothing. Does nothing when it is there already."""
+    _run(engine, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(engine: Engine, revision: str = "base") -> None:
+    """Take the schema back to `revision`; what the undone changes held is lost."""
+    _run(engine, lambda config: command.downgrade(config, revision))
+
+
+def _run(engine: Engine, step: Callable[[Config], None]) -> None:
+    with engine.connect() as connection, _exclusively(connection):
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent))
+        config.attributes["connection"] = connection
+        step(config)
+
+
+@contextmanager
+def _exclusively(connection: Connection) -> Iterator[None]:
+    """One transaction under a lock that other migrations wait for."""
+    if connection.dialect.name != "sqlite":
+        with connection.begin():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            yield
+        return
+    # SQLite changes a table by copying it and dropping the old one, which must not cascade into other tables.
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("PRAGMA foreign_keys = OFF").close()
+    try:
+        with connection.begin():  # takes the write lock at once
+            yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON").close()

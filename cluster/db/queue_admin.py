@@ -1,0 +1,136 @@
+"""What an admin and the pruner do to the queues: pause, resume, empty, clear, retry, count, list, prune."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from cluster.db.queue_sql import QueueSql, row_of
+from cluster.db.tables.base import to_ms
+from cluster.names import QueueName
+from cluster.queue.job import JobId, Priority
+from cluster.queue.row import place_in_line, record_of
+from cluster.queue.states import JobState
+from cluster.queue.store import JobRecord, QueueCounts
+
+_SET_PAUSED = """
+INSERT INTO queue (name, paused, paused_reason, wait_reason) VALUES (:name, :paused, :reason, '')
+ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, paused_reason = excluded.paused_reason
+"""
+_SAY_WHY = """
+INSERT INTO queue (name, paused, paused_reason, wait_reason) VALUES (:name, false, '', :reason)
+ON CONFLICT (name) DO UPDATE SET wait_reason = excluded.wait_reason
+"""
+_CLEAR_FAILED = """
+DELETE FROM job WHERE id IN (SELECT id FROM job WHERE queue = :queue AND state = 'failed' ORDER BY id LIMIT :limit)
+"""
+_REVIVE = """
+UPDATE job SET state = 'waiting', attempts = 0, deaths = 0, alone = false, enqueued_at = :now, run_at = :now,
+    order_key = :order_key
+WHERE state = 'failed' AND queue = :queue
+"""
+# One branch per partial index: each is counted in its index alone.
+_COUNTS = " UNION ALL ".join(
+    f"SELECT queue, '{state}', count(*) FROM job WHERE state = '{state}' GROUP BY queue"  # noqa: S608 our own enum
+    for state in JobState
+)
+_QUEUES = "SELECT name, paused, paused_reason, wait_reason FROM queue"
+_JOBS = """
+SELECT {row} FROM job WHERE queue = :queue AND state = :state
+ORDER BY enqueued_at DESC, order_key DESC, id DESC LIMIT :limit
+"""
+_PRUNE = (
+    "DELETE FROM job_history WHERE id IN (SELECT id FROM job_history WHERE ended_at < :before LIMIT :limit)",
+    """DELETE FROM job_attempt WHERE id IN (
+        SELECT id FROM job_attempt WHERE at < :before
+        AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = job_attempt.job_id) LIMIT :limit)""",
+    "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < :before LIMIT :limit)",
+)
+# A minute has one row per job type, so whole minutes go.
+_PRUNE_STATISTICS = "DELETE FROM job_statistic WHERE minute < :minute"
+
+
+class QueueAdmin:
+    """The administrative half of `SqlQueueStore`."""
+
+    def __init__(self, sql: QueueSql) -> None:
+        self._sql = sql
+        self._set_paused = sql.statement(_SET_PAUSED)
+        self._say_why = sql.statement(_SAY_WHY)
+        self._empty = sql.statement("DELETE FROM job WHERE queue = :queue AND state = 'waiting'")
+        self._clear_failed = sql.statement(_CLEAR_FAILED)
+        self._revive_all = sql.statement(_REVIVE)
+        self._revive_some = sql.statement(_REVIVE + " AND id {in_ids}")
+        self._counts = sql.statement(_COUNTS)
+        self._queues = sql.statement(_QUEUES)
+        self._jobs = sql.statement(_JOBS)
+        self._prune = [sql.statement(template) for template in _PRUNE]
+        self._prune_statistics = sql.statement(_PRUNE_STATISTICS)
+        self._analyze = sql.statement("ANALYZE job")
+
+    def pause(self, tx: Session, queue: QueueName, reason: str = "") -> None:
+        tx.connection().execute(self._set_paused, {"name": queue, "paused": True, "reason": reason})
+
+    def resume(self, tx: Session, queue: QueueName) -> None:
+        tx.connection().execute(self._set_paused, {"name": queue, "paused": False, "reason": ""})
+        self._sql.wake(tx)
+
+    def empty(self, tx: Session, queue: QueueName) -> int:
+        return tx.connection().execute(self._empty, {"queue": queue}).rowcount
+
+    def clear_failed(self, tx: Session, queue: QueueName, limit: int = 1000) -> int:
+        return tx.connection().execute(self._clear_failed, {"queue": queue, "limit": limit}).rowcount
+
+    def retry_failed(self, tx: Session, queue: QueueName, job_ids: Sequence[JobId] | None = None) -> int:
+        connection = tx.connection()
+        now = self._sql.now_ms(connection)
+        parameters = {"queue": queue, "now": now, "order_key": place_in_line(now, Priority.BACKLOG, 0)}
+        if job_ids is None:
+            revived = connection.execute(self._revive_all, parameters).rowcount
+        else:
+            ids = self._sql.bound_list(job_ids)
+            revived = connection.execute(self._revive_some, {**parameters, "ids": ids}).rowcount
+        self._sql.wake(tx)
+        return revived
+
+    def counts(self, tx: Session) -> dict[QueueName, QueueCounts]:
+        connection = tx.connection()
+        by_state: dict[str, dict[str, int]] = {}
+        for queue, state, count in connection.execute(self._counts):
+            by_state.setdefault(queue, {})[state] = count
+        flags = {row.name: row for row in connection.execute(self._queues)}
+        result = {}
+        for queue in QueueName:
+            flag = flags.get(queue)
+            result[queue] = QueueCounts(
+                queue,
+                paused=bool(flag and flag.paused),
+                paused_reason=flag.paused_reason if flag else "",
+                wait_reason=flag.wait_reason if flag else "",
+                **by_state.get(queue, {}),
+            )
+        return result
+
+    def jobs(self, tx: Session, queue: QueueName, states: Iterable[JobState], limit: int) -> list[JobRecord]:
+        records = []
+        for state in states:
+            parameters = {"queue": queue, "state": state, "limit": limit}
+            found = tx.connection().execute(self._jobs, parameters)
+            records += [record_of(row_of(columns)) for columns in found]
+        return records
+
+    def say_why_waiting(self, tx: Session, reasons: dict[QueueName, str]) -> None:
+        if reasons:
+            rows = [{"name": queue, "reason": reason} for queue, reason in sorted(reasons.items())]
+            tx.connection().execute(self._say_why, rows)
+
+    def prune(self, tx: Session, history_before: datetime, limit: int) -> int:
+        """At most `limit` rows of each kind, and statistics by whole minutes."""
+        connection = tx.connection()
+        before = to_ms(history_before)
+        deleted = sum(connection.execute(s, {"before": before, "limit": limit}).rowcount for s in self._prune)
+        deleted += connection.execute(self._prune_statistics, {"minute": before // 60_000}).rowcount
+        if not self._sql.is_sqlite:
+            # The lease's plan stands on statistics, and a library's worth of jobs comes and goes within minutes.
+            connection.execute(self._analyze)
+        return deleted

@@ -1,0 +1,155 @@
+"""Moving held jobs on: rows, failed attempts, history and statistics, in the caller's transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from cluster.db.queue_sql import QueueSql, row_of
+from cluster.db.queue_writer import JobWriter
+from cluster.errors import LeaseLost
+from cluster.queue.row import JobRow, settled, with_successor
+from cluster.queue.statistics import history, tallies
+from cluster.queue.store import Fail, Finish, Retry, Settlement
+
+_FINISH = """
+DELETE FROM job WHERE id IN (SELECT job.id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token)
+RETURNING id
+"""
+_HELD_ROWS = "SELECT {row} FROM job WHERE state = 'active' AND id {in_ids} ORDER BY id {lock}"
+_DELETE = "DELETE FROM job WHERE id {in_ids}"
+_ATTEMPT = """
+INSERT INTO job_attempt (job_id, name, queue, asset_id, attempt, error_class, message, traceback_tail, stderr_tail,
+                         node, duration_ms, peak_memory_mb, at)
+VALUES (:job_id, :name, :queue, :asset_id, :attempt, :error_class, :message, :traceback_tail, :stderr_tail,
+        :node, :duration_ms, :peak_memory_mb, :at)
+"""
+_HISTORY = """
+INSERT INTO job_history (job_id, name, queue, asset_id, outcome, reason, node, duration_ms, wait_ms, ended_at)
+VALUES (:job_id, :name, :queue, :asset_id, :outcome, :reason, :node, :duration_ms, :wait_ms, :ended_at)
+"""
+_STATISTIC = """
+INSERT INTO job_statistic (minute, queue, name, done, skipped, failed, retried, run_ms, wait_ms)
+VALUES (:minute, :queue, :name, :done, :skipped, :failed, :retried, :run_ms, :wait_ms)
+ON CONFLICT (minute, queue, name) DO UPDATE SET
+    done = job_statistic.done + excluded.done, skipped = job_statistic.skipped + excluded.skipped,
+    failed = job_statistic.failed + excluded.failed, retried = job_statistic.retried + excluded.retried,
+    run_ms = job_statistic.run_ms + excluded.run_ms, wait_ms = job_statistic.wait_ms + excluded.wait_ms
+"""
+
+
+class Settling:
+    """The settling half of `SqlQueueStore`."""
+
+    def __init__(self, sql: QueueSql, writer: JobWriter) -> None:
+        self._sql, self._writer = sql, writer
+        self._finish = sql.statement(_FINISH)
+        self._held_rows = sql.statement(_HELD_ROWS)
+        self._delete = sql.statement(_DELETE)
+        self._attempt = sql.statement(_ATTEMPT)
+        self._history = sql.statement(_HISTORY)
+        self._statistic = sql.statement(_STATISTIC)
+
+    def settle(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
+        """Raises LeaseLost when a job is not held; the transaction must then be rolled back."""
+        finished = [settlement for settlement in settlements if isinstance(settlement, Finish)]
+        others = [settlement for settlement in settlements if not isinstance(settlement, Finish)]
+        if finished:
+            self._remove(connection, finished)
+        if others:
+            self._move(connection, others, now_ms)
+            self._remember_attempts(connection, others, now_ms)
+        self._remember(connection, settlements, now_ms)
+
+    def _remove(self, connection: Connection, finished: Sequence[Settlement]) -> None:
+        pairs = [(settlement.lease.job_id, settlement.lease.token) for settlement in finished]
+        gone = set(connection.execute(self._finish, self._sql.bound_pairs(pairs)).scalars())
+        if len(gone) != len(pairs):
+            raise _lost([job_id for job_id, _ in pairs if job_id not in gone])
+
+    def _move(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
+        """Everything but Finish. A successor that waits behind a job is taken in by it."""
+        ids = [settlement.lease.job_id for settlement in settlements]
+        found = connection.execute(self._held_rows, {"ids": self._sql.bound_list(ids)}).all()
+        rows = {row.job_id: row for row in map(row_of, found)}
+        # `pop`: the same job twice in one call is not held the second time.
+        pairs = [(settlement, rows.pop(settlement.lease.job_id, None)) for settlement in settlements]
+        lost = [s.lease.job_id for s, row in pairs if row is None or row.lease_token != s.lease.token]
+        if lost:
+            raise _lost(lost)
+        successors = self._writer.of_keys(connection, [row.dedup_key for _, row in pairs if row and row.dedup_key])
+        moved: list[JobRow] = []
+        for settlement, row in pairs:
+            after = settled(row, settlement, now_ms) if row else None
+            if after is not None:
+                successor = successors.get(after.dedup_key)
+                moved.append(with_successor(after, settlement, successor) if successor else after)
+        if successors:
+            taken_in = [successor.job_id for successor in successors.values()]
+            connection.execute(self._delete, {"ids": self._sql.bound_list(taken_in)})
+        self._writer.update(connection, moved)
+
+    def _remember_attempts(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
+        attempts = [_attempt(s, now_ms) for s in settlements if isinstance(s, Retry | Fail)]
+        if attempts:
+            connection.execute(self._attempt, attempts)
+
+    def _remember(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
+        counted = tallies(settlements, now_ms)
+        minute = now_ms // 60_000
+        statistics = [
+            {
+                "minute": minute,
+                "queue": queue,
+                "name": name,
+                "done": tally.done,
+                "skipped": tally.skipped,
+                "failed": tally.failed,
+                "retried": tally.retried,
+                "run_ms": tally.run_ms,
+                "wait_ms": tally.wait_ms,
+            }
+            for (queue, name), tally in sorted(counted.items())
+        ]
+        if statistics:
+            connection.execute(self._statistic, statistics)
+        ended = [
+            {
+                "job_id": line.lease.job_id,
+                "name": line.lease.name,
+                "queue": line.lease.queue,
+                "asset_id": line.lease.asset_id,
+                "outcome": line.outcome,
+                "reason": line.reason,
+                "node": line.node,
+                "duration_ms": line.duration_ms,
+                "wait_ms": line.wait_ms,
+                "ended_at": now_ms,
+            }
+            for line in history(settlements, now_ms)
+        ]
+        if ended:
+            connection.execute(self._history, ended)
+
+
+def _attempt(settlement: Retry | Fail, now_ms: int) -> dict[str, Any]:
+    lease, attempt = settlement.lease, settlement.attempt
+    return {
+        "job_id": lease.job_id,
+        "name": lease.name,
+        "queue": lease.queue,
+        "asset_id": lease.asset_id,
+        "attempt": lease.attempt,
+        "error_class": attempt.error_class,
+        "message": attempt.message,
+        "traceback_tail": attempt.traceback_tail,
+        "stderr_tail": attempt.stderr_tail,
+        "node": attempt.node,
+        "duration_ms": attempt.duration_ms,
+        "peak_memory_mb": attempt.peak_memory_mb,
+        "at": now_ms,
+    }
+
+
+def _lost(job_ids: Sequence[int]) -> LeaseLost:
+    return LeaseLost(f"no longer held: {', '.join(map(str, job_ids))}")

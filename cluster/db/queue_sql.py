@@ -1,0 +1,127 @@
+"""What SQLite and PostgreSQL say differently, in one place: list parameters, row locks, time and the wake-up call.
+
+The queue's statements are templates. `{…}` names one of `SPELLINGS`, `:…` is a bound parameter; nothing else varies.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.orm import Session
+
+from cluster.clock import Clock
+from cluster.db.tables.base import to_ms
+from cluster.names import JobName
+from cluster.queue.job import JobId, LeaseToken
+from cluster.queue.row import JobRow
+from cluster.queue.states import JobState
+
+CHANNEL = "heliostat"
+"""PostgreSQL's NOTIFY channel: something was enqueued or emitted."""
+
+EVENT_LOCK = 0x68656C6961
+"""Advisory lock that orders event ids like commits. Any constant of our own."""
+
+ROW = """id, name, payload, state, order_key, enqueued_at, run_at, dedup_key, asset_id, attempts, deaths, alone,
+lease_token, lease_expires_at, controller, incarnation, last_error"""
+
+SPELLINGS: dict[str, tuple[str, str]] = {
+    # template word: (SQLite, PostgreSQL)
+    "in_ids": ("IN (SELECT value FROM json_each(:ids))", "= ANY(CAST(:ids AS bigint[]))"),
+    "in_keys": ("IN (SELECT value FROM json_each(:keys))", "= ANY(CAST(:keys AS text[]))"),
+    "in_queues": ("IN (SELECT value FROM json_each(:queues))", "= ANY(CAST(:queues AS text[]))"),
+    "queues": ("json_each(:queues) AS q", "unnest(CAST(:queues AS text[])) AS q(value)"),
+    "pairs": (
+        "(SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS token"
+        " FROM json_each(:pairs)) AS held",
+        "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS text[])) AS held(id, token)",
+    ),
+    "lock": ("", "FOR UPDATE"),
+    "lock_job": ("", "FOR UPDATE OF job"),
+    "skip_locked": ("", "FOR UPDATE SKIP LOCKED"),
+    "row": (ROW, ROW),
+}
+
+
+class QueueSql:
+    """Binds lists, builds statements and tells the time for one kind of database."""
+
+    def __init__(self, *, is_sqlite: bool, clock: Clock | None) -> None:
+        self.is_sqlite = is_sqlite
+        self._words = {word: spelling[0 if is_sqlite else 1] for word, spelling in SPELLINGS.items()}
+        self._time = _own_time(clock) if clock is not None or is_sqlite else _server_time()
+
+    def statement(self, template: str) -> TextClause:
+        return text(template.format_map(self._words))
+
+    def bound_list(self, values: Iterable[Any]) -> Any:
+        """The value of a parameter that holds a list."""
+        return json.dumps(list(values)) if self.is_sqlite else list(values)
+
+    def bound_pairs(self, leases: Iterable[tuple[JobId, LeaseToken]]) -> dict[str, Any]:
+        """Parameters of `{pairs}`. Sorted, so that two transactions lock rows in one order."""
+        pairs = sorted(leases)
+        if self.is_sqlite:
+            return {"pairs": json.dumps(pairs)}
+        return {"ids": [job_id for job_id, _ in pairs], "tokens": [token for _, token in pairs]}
+
+    def now_ms(self, connection: Connection) -> int:
+        """The database's time."""
+        return self._time(connection)
+
+    def wake(self, tx: Session) -> None:
+        """Tell listeners when this transaction commits; once is enough. SQLite's listeners poll."""
+        if not self.is_sqlite and not tx.info.get("woken"):
+            tx.info["woken"] = not tx.in_nested_transaction()  # a savepoint may yet be rolled back
+            tx.connection().execute(_NOTIFY, {"channel": CHANNEL})
+
+
+_NOTIFY = text("SELECT pg_notify(:channel, '')")
+_SERVER_TIME = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
+_MEASURE_EVERY_S = 60.0
+
+
+def _own_time(clock: Clock | None) -> Callable[[Connection], int]:
+    if clock is not None:
+        return lambda connection: to_ms(clock.now())
+    return lambda connection: time.time_ns() // 1_000_000
+
+
+def _server_time() -> Callable[[Connection], int]:
+    """The server's clock, carried on by this machine's steady one and read again each minute."""
+    read_at_s, offset_ms = -_MEASURE_EVERY_S, 0.0
+
+    def now_ms(connection: Connection) -> int:
+        nonlocal read_at_s, offset_ms
+        now_s = time.monotonic()
+        if now_s - read_at_s >= _MEASURE_EVERY_S:
+            server_ms: int = connection.execute(_SERVER_TIME).scalar_one()
+            read_at_s, offset_ms = now_s, server_ms - time.monotonic() * 1000
+        return int(time.monotonic() * 1000 + offset_ms)
+
+    return now_ms
+
+
+def row_of(columns: Sequence[Any]) -> JobRow:
+    """The columns of `{row}` as a JobRow."""
+    return JobRow(
+        job_id=columns[0],
+        name=JobName(columns[1]),
+        payload=json.loads(columns[2]),
+        state=JobState(columns[3]),
+        order_key=columns[4],
+        enqueued_at_ms=columns[5],
+        run_at_ms=columns[6],
+        dedup_key=columns[7],
+        asset_id=columns[8],
+        attempts=columns[9],
+        deaths=columns[10],
+        alone=bool(columns[11]),
+        lease_token=columns[12],
+        lease_expires_at_ms=columns[13],
+        controller=columns[14],
+        incarnation=columns[15],
+        last_error=columns[16],
+    )
