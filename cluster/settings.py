@@ -43,8 +43,8 @@ VARIABLES_FROM_FILES = ("DB_URL", "DB_HOSTNAME", "DB_DATABASE_NAME", "DB_USERNAM
 NO_DATABASE = ("HELIOSTAT_DATABASE", "none")
 """The variable and value that say: this process runs on a node that may not open the database."""
 
-STATE_DIR_MAX_BYTES = 42
-"""Ray puts sockets 64 characters below its temporary folder, and Linux allows 107 for the whole path."""
+STATE_DIR_MAX_BYTES = 38
+"""Ray puts sockets 64 characters below `<state folder>/ray`, and Linux allows 107 for the whole path."""
 
 RAY_PORTS_PER_STACK = 32
 _FIRST_RAY_PORT, _STACKS = 10_000, 709

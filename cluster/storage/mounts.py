@@ -1,4 +1,4 @@
-"""Is the media disk there? Each folder holds a marker file; where that is missing, so is the mount, and nothing is gone.
+"""Is the media disk there? Each folder holds a marker file; without it the mount is missing, and nothing is gone.
 
 Source: spec/workers.md §5.
 """

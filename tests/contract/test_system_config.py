@@ -31,7 +31,7 @@ def resolved(schema: Schema, definitions: Schema) -> Schema:
 def facts(schema: Schema, definitions: Schema) -> Schema:
     """What a client can rely on, nested, without titles and descriptions."""
     schema = resolved(schema, definitions)
-    told = {
+    told: Schema = {
         key: schema[key] for key in ("type", "minimum", "maximum", "pattern", "minItems", "nullable") if key in schema
     }
     if schema.get("format") == "uri":
