@@ -14,8 +14,6 @@ from tasks.media.scenes import SECONDS_LOOKED_AT, Grey, best_second
 
 _GREY_SIDE_PX: Final = 64
 
-# Below this short edge a video that does not say counts as standard definition, which has other colours.
-_HD_SHORT_EDGE_PX: Final = 720
 _RESERVED_PRIMARIES: Final = 0
 _RESERVED_MATRIX: Final = 3
 _BYTES_PER_PIXEL: Final = {"rgb24": 3, "rgba": 4}
@@ -110,12 +108,9 @@ def _filters(facts: VideoFacts, size_px: tuple[int, int], pixel_format: str) -> 
         ]
     if pixel_format == "rgba":
         return [f"scale={width}:{height}:flags={_SWSCALE_FLAGS}", f"format={pixel_format}"]
-    matrix = "auto"
-    if facts.color_matrix in {UNSPECIFIED, _RESERVED_MATRIX}:
-        matrix = "bt709" if min(facts.width_px, facts.height_px) >= _HD_SHORT_EDGE_PX else "bt601"
     return [
         *_named_colors(facts, "bt709", "bt709"),
-        f"scale={width}:{height}:flags={_SWSCALE_FLAGS}:in_color_matrix={matrix}:out_range=pc",
+        f"scale={width}:{height}:flags={_SWSCALE_FLAGS}:out_range=pc",
         f"format={pixel_format}",
     ]
 
