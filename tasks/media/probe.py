@@ -100,7 +100,8 @@ class VideoFacts:
     `index`: among all streams; `format_name`, `format_long_name`: the container's, as ffprobe spells them;
     `width_px`: of square pixels, before turning, as is `height_px`; `orientation`: EXIF's 1, 3, 6 or 8;
     `fps`: 0 when not said; `duration_ms`: None when not said; `bitrate`: bits a second, the container's where
-    the stream has none, else 0; `frame_count`: 0 when the container does not say; `time_base`: as "1/90000"; colours: H.273 numbers, 2 for unspecified; `dolby_vision_*`: None without.
+    the stream has none, else 0; `frame_count`: 0 when the container does not say; `time_base`: like "1/90000";
+    colours: H.273 numbers, 2 for unspecified; `dolby_vision_*`: None without.
     """
 
     index: int
