@@ -170,3 +170,14 @@ class AssetAudio(Base):
 
     asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"), primary_key=True)
     facts: Mapped[dict[str, object]] = mapped_column(JSON)
+
+
+class AssetMetadata(Base):
+    """What a client wants remembered of an asset, under a key of its own."""
+
+    __tablename__ = "asset_metadata"
+
+    asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String, primary_key=True)
+    value: Mapped[dict[str, object]] = mapped_column(JSON)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

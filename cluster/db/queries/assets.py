@@ -1,0 +1,197 @@
+"""Assets: found by checksum, read for clients, counted, trashed. Every function takes the caller's transaction."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from cluster.db.tables.asset import Asset, AssetExif, AssetFile, AssetMetadata, Library
+from cluster.db.tables.user import User
+from cluster.db.upsert import upsert
+
+ACTIVE, TRASHED, DELETED = "active", "trashed", "deleted"
+"""An asset's `status`. Deleted ones wait for their job."""
+
+TIMELINE, ARCHIVE, HIDDEN, LOCKED = "timeline", "archive", "hidden", "locked"
+"""An asset's `visibility`."""
+
+IMAGE, VIDEO = "IMAGE", "VIDEO"
+
+_IDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An upload that the user has already."""
+
+    asset_id: str
+    trashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSource:
+    """What is needed to serve an asset's files. `files`: type → path, edited ones apart. `import_paths`: roots of its
+    external library, empty for uploads."""
+
+    asset_id: str
+    type: str
+    original_path: str
+    original_file_name: str
+    files: dict[str, str]
+    edited_files: dict[str, str]
+    import_paths: tuple[str, ...]
+
+
+def in_pages(ids: Collection[str]) -> Iterable[list[str]]:
+    """Lists short enough for one statement, without repeats."""
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), _IDS_AT_ONCE):
+        yield unique[start : start + _IDS_AT_ONCE]
+
+
+def known_uploads(session: Session, owner_id: str, checksums: Collection[bytes]) -> dict[bytes, Known]:
+    """Of these SHA-1 checksums, those that the user has uploaded, the trash included."""
+    found: dict[bytes, Known] = {}
+    unique = list(dict.fromkeys(checksums))
+    for start in range(0, len(unique), _IDS_AT_ONCE):
+        rows = session.execute(
+            select(Asset.checksum, Asset.id, Asset.deleted_at).where(
+                Asset.owner_id == owner_id,
+                Asset.checksum.in_(unique[start : start + _IDS_AT_ONCE]),
+                Asset.library_id.is_(None),
+            )
+        )
+        found |= {bytes(row.checksum): Known(row.id, row.deleted_at is not None) for row in rows}
+    return found
+
+
+def use_quota(session: Session, user_id: str, size_bytes: int) -> bool:
+    """Count `size_bytes` more for the user; False, and nothing changes, when that is more than the user may have."""
+    room = User.quota_size_bytes.is_(None) | (User.quota_usage_bytes + size_bytes <= User.quota_size_bytes)
+    counted = session.execute(
+        update(User)
+        .where(User.id == user_id, room)
+        .values(quota_usage_bytes=User.quota_usage_bytes + size_bytes)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(counted.rowcount)  # type: ignore[attr-defined]
+
+
+def asset_with_exif(session: Session, asset_id: str) -> tuple[Asset, AssetExif | None] | None:
+    """The asset, of whomever, and what its file says."""
+    row = session.execute(
+        select(Asset, AssetExif).outerjoin(AssetExif, AssetExif.asset_id == Asset.id).where(Asset.id == asset_id)
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def owned_ids(session: Session, owner_id: str, ids: Collection[str]) -> set[str]:
+    """Of these assets, those that belong to the user, the trash included."""
+    found: set[str] = set()
+    for page in in_pages(ids):
+        found.update(session.scalars(select(Asset.id).where(Asset.id.in_(page), Asset.owner_id == owner_id)))
+    return found
+
+
+def owned_assets(session: Session, owner_id: str, ids: Collection[str]) -> list[tuple[Asset, AssetExif | None]]:
+    """Of these assets, those that belong to the user, locked for change where the database can."""
+    found: list[tuple[Asset, AssetExif | None]] = []
+    for page in in_pages(ids):
+        rows = session.execute(
+            select(Asset, AssetExif)
+            .outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
+            .where(Asset.id.in_(page), Asset.owner_id == owner_id)
+            .order_by(Asset.id)
+            .with_for_update(of=Asset)
+        )
+        found += [(row[0], row[1]) for row in rows]
+    return found
+
+
+def media_source(session: Session, owner_id: str, asset_id: str) -> MediaSource | None:
+    """The files of an asset that belongs to the user; None when there is none such."""
+    rows = session.execute(
+        select(
+            Asset.type,
+            Asset.original_path,
+            Asset.original_file_name,
+            Library.import_paths,
+            AssetFile.type.label("file_type"),
+            AssetFile.path,
+            AssetFile.is_edited,
+        )
+        .outerjoin(Library, Library.id == Asset.library_id)
+        .outerjoin(AssetFile, AssetFile.asset_id == Asset.id)
+        .where(Asset.id == asset_id, Asset.owner_id == owner_id)
+    ).all()
+    if not rows:
+        return None
+    first = rows[0]
+    return MediaSource(
+        asset_id,
+        first.type,
+        first.original_path,
+        first.original_file_name,
+        {row.file_type: row.path for row in rows if row.path is not None and not row.is_edited},
+        {row.file_type: row.path for row in rows if row.path is not None and row.is_edited},
+        tuple(first.import_paths or ()),
+    )
+
+
+def path_in_use(session: Session, path: str) -> bool:
+    """Whether a row names this file."""
+    original = select(Asset.id).where(Asset.original_path == path)
+    derived = select(AssetFile.id).where(AssetFile.path == path)
+    return (
+        session.execute(original.limit(1)).first() is not None or session.execute(derived.limit(1)).first() is not None
+    )
+
+
+def count_by_type(
+    session: Session, owner_id: str, *, favorite: bool | None, trashed: bool | None, visibility: str | None
+) -> dict[str, int]:
+    """How many assets of each type the user has. `visibility` None: timeline and archive."""
+    conditions: list[ColumnElement[bool]] = [
+        Asset.owner_id == owner_id,
+        Asset.visibility == visibility if visibility else Asset.visibility.in_([TIMELINE, ARCHIVE]),
+    ]
+    if favorite is not None:
+        conditions.append(Asset.is_favorite.is_(favorite))
+    conditions.append(Asset.deleted_at.is_not(None) if trashed else Asset.deleted_at.is_(None))
+    counted = session.execute(select(Asset.type, func.count()).where(*conditions).group_by(Asset.type))
+    return {row[0]: row[1] for row in counted}
+
+
+def set_status(session: Session, ids: Collection[str], status: str, at: datetime) -> None:
+    """Move assets to the trash (`trashed`), out of it (`active`) or towards deletion (`deleted`)."""
+    deleted_at = None if status == ACTIVE else at
+    for page in in_pages(ids):
+        session.execute(
+            update(Asset)
+            .where(Asset.id.in_(page))
+            .values(status=status, deleted_at=deleted_at, updated_at=at)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def trashed_ids(session: Session, owner_id: str, ids: Collection[str] | None = None) -> list[str]:
+    """The user's assets in the trash, or those of `ids` that are."""
+    mine = select(Asset.id).where(Asset.owner_id == owner_id, Asset.status == TRASHED)
+    if ids is None:
+        return list(session.scalars(mine))
+    return [asset_id for page in in_pages(ids) for asset_id in session.scalars(mine.where(Asset.id.in_(page)))]
+
+
+def put_metadata(session: Session, asset_id: str, items: Mapping[str, Mapping[str, Any]], at: datetime) -> None:
+    """Remember these values under their keys, in place of older ones."""
+    rows = [{"asset_id": asset_id, "key": key, "value": dict(value), "updated_at": at} for key, value in items.items()]
+    upsert(session, AssetMetadata, rows, key=["asset_id", "key"])
+
+
+def metadata_of(session: Session, asset_id: str) -> list[AssetMetadata]:
+    """What clients had remembered, by key."""
+    found = select(AssetMetadata).where(AssetMetadata.asset_id == asset_id).order_by(AssetMetadata.key)
+    return list(session.scalars(found))
