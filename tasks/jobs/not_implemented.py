@@ -1,0 +1,107 @@
+"""Jobs that Immich knows and we do not do (yet). They end as Skipped, so that what follows them still runs.
+
+A job that gets a file of its own leaves its list here in the same change.
+"""
+
+from collections.abc import Callable, Sequence
+
+from cluster.names import QUEUE_OF_JOB, JobName, QueueName
+from cluster.queue.job import Fact, JobSpec, Lease, Loaded, Skipped
+from tasks.job import Context, Job
+
+J = JobName
+
+NOT_IMPLEMENTED: tuple[JobName, ...] = (
+    J.PERSON_GENERATE_THUMBNAIL,
+    J.ASSET_ENCODE_VIDEO_QUEUE_ALL,
+    J.ASSET_ENCODE_VIDEO,
+    J.ASSET_DETECT_FACES_QUEUE_ALL,
+    J.ASSET_DETECT_FACES,
+    J.FACIAL_RECOGNITION_QUEUE_ALL,
+    J.FACIAL_RECOGNITION,
+    J.SMART_SEARCH_QUEUE_ALL,
+    J.SMART_SEARCH,
+    J.ASSET_DETECT_DUPLICATES_QUEUE_ALL,
+    J.ASSET_DETECT_DUPLICATES,
+    J.OCR_QUEUE_ALL,
+    J.OCR,
+    J.SIDECAR_QUEUE_ALL,
+    J.SIDECAR_CHECK,
+    J.SIDECAR_WRITE,
+    J.STORAGE_TEMPLATE_MIGRATION,
+    J.FILE_MIGRATION_QUEUE_ALL,
+    J.ASSET_FILE_MIGRATION,
+    J.PERSON_FILE_MIGRATION,
+    J.LIBRARY_SCAN_QUEUE_ALL,
+    J.LIBRARY_DELETE_CHECK,
+    J.LIBRARY_SYNC_FILES_QUEUE_ALL,
+    J.LIBRARY_SCAN_ASSETS_QUEUE_ALL,
+    J.LIBRARY_DELETE,
+    J.LIBRARY_SYNC_FILES,
+    J.LIBRARY_SYNC_ASSETS,
+    J.LIBRARY_REMOVE_ASSET,
+    J.ASSET_DELETE,
+    J.ASSET_DELETE_CHECK,
+    J.ASSET_EMPTY_TRASH,
+    J.AUDIT_TABLE_CLEANUP,
+    J.MEMORY_CLEANUP,
+    J.MEMORY_GENERATE,
+    J.NOTIFICATIONS_CLEANUP,
+    J.PERSON_CLEANUP,
+    J.SESSION_CLEANUP,
+    J.TAG_CLEANUP,
+    J.USER_DELETE_CHECK,
+    J.USER_SYNC_USAGE,
+    J.VERSION_CHECK,
+    J.USER_DELETE,
+    J.DATABASE_BACKUP,
+    J.INTEGRITY_UNTRACKED_FILES_QUEUE_ALL,
+    J.INTEGRITY_MISSING_FILES_QUEUE_ALL,
+    J.INTEGRITY_CHECKSUM_FILES,
+    J.INTEGRITY_UNTRACKED_FILES,
+    J.INTEGRITY_MISSING_FILES,
+    J.INTEGRITY_MISSING_FILES_REFRESH,
+    J.INTEGRITY_UNTRACKED_REFRESH,
+    J.INTEGRITY_CHECKSUM_FILES_REFRESH,
+    J.INTEGRITY_DELETE_REPORT_TYPE,
+    J.INTEGRITY_DELETE_REPORTS,
+)
+"""Later issues empty this list."""
+
+NOT_SERVED: tuple[JobName, ...] = (
+    J.ASSET_EDIT_THUMBNAIL_GENERATION,  # editor
+    J.HLS_SESSION_CLEANUP,  # HLS
+    J.SEND_MAIL,  # e-mail
+    J.NOTIFY_ALBUM_INVITE,
+    J.NOTIFY_ALBUM_UPDATE,
+    J.NOTIFY_USER_SIGNUP,
+    J.WORKFLOW_ASSET_TRIGGER,  # workflow
+)
+"""Out of scope."""
+
+
+BUSY_QUEUES = frozenset({QueueName.METADATA_EXTRACTION, QueueName.THUMBNAIL_GENERATION, QueueName.BACKGROUND_TASK})
+"""Queues with work of their own. A queue leases by its largest batch, which must not come from here."""
+
+
+def _skipped_job(name: JobName, reason: str) -> Job:
+    """A job that `load` settles. It costs no call, so one batch takes many."""
+    batch = 1 if QUEUE_OF_JOB[name] in BUSY_QUEUES else 128
+    return Job(JobSpec(name, batch=batch), _skip_all(reason), _never_called, _never_called)
+
+
+def _skip_all(reason: str) -> Callable[[Context, Sequence[Lease]], Sequence[Loaded]]:
+    def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
+        return [Skipped(reason)] * len(leases)
+
+    return load
+
+
+def _never_called(*arguments: object) -> frozenset[Fact]:
+    raise AssertionError("load settles every job")
+
+
+JOBS: tuple[Job, ...] = (
+    *(_skipped_job(name, "not implemented") for name in NOT_IMPLEMENTED),
+    *(_skipped_job(name, "not served") for name in NOT_SERVED),
+)

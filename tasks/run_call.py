@@ -1,0 +1,115 @@
+"""Runs one call's jobs, one by one, in the process that got it: a worker on a node, or a test.
+
+What a job raises becomes a value here, with all that a person needs to judge it, so that its neighbours still run.
+"""
+
+import errno
+import logging
+import resource
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cluster.errors import HeliostatError, NoSpace, OutOfMemory, ProgramFailed
+from cluster.names import JobName
+from cluster.queue.job import Crashed, Done, Failed, FailedAttempt, Lease, More, Outcome, Skipped, Snooze, WorkResult
+from tasks.job import Job
+from tasks.registry import job_named
+from tasks.tools import Tools
+
+logger = logging.getLogger(__name__)
+
+TAIL_BYTES = 4096
+"""How much of a traceback and of a program's stderr is kept: the end says what happened."""
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def run_items(
+    job_name: JobName,
+    leases: Sequence[Lease],
+    inputs: Sequence[Any],
+    tools: Tools,
+    node: str,
+    in_hand: Callable[[int], None],
+) -> list[WorkResult]:
+    """Work on `inputs[i]` under `leases[i]`, in order; one result per lease. Raises nothing that `work` raised.
+
+    `in_hand(i)` is told before job i starts, so that the guilty one is known should the process die. `node`: its name.
+    Jobs that have not started when `tools.cancelled` is set come back as Snooze.
+    """
+    job = job_named(job_name)
+    if not isinstance(job, Job):
+        raise TypeError(f"{job_name} is rows: it runs where the database is")
+    results = []
+    for index, (lease, given) in enumerate(zip(leases, inputs, strict=True)):
+        if tools.cancelled.is_set():
+            results.append(WorkResult(lease, Snooze(0.0, "cancelled before it started"), node))
+            continue
+        in_hand(index)
+        results.append(_run_one(job, lease, given, tools, node))
+    return results
+
+
+def _run_one(job: Job, lease: Lease, given: Any, tools: Tools, node: str) -> WorkResult:
+    tools.token = lease.token
+    _forget_peak_memory()
+    started_s = time.perf_counter()
+    try:
+        outcome, error = _as_outcome(job.work(given, tools)), None
+    except Exception as raised:  # whatever an attempt died of, its neighbours live
+        outcome, error = None, raised
+    duration_ms = round((time.perf_counter() - started_s) * 1000)
+    peak_memory_mb = _peak_memory_mb()
+    if outcome is None:
+        assert error is not None
+        outcome = _crashed(error, getattr(given, "original_file_name", ""), node, duration_ms, peak_memory_mb)
+        logger.warning("%s of %s: %s", lease.name, lease.asset_id or f"job {lease.job_id}", outcome.attempt.message)
+    return WorkResult(lease, outcome, node, duration_ms, peak_memory_mb)
+
+
+def _as_outcome(returned: Any) -> Outcome:
+    return returned if isinstance(returned, Done | More | Skipped | Failed | Snooze) else Done(returned)
+
+
+def _crashed(error: Exception, subject: str, node: str, duration_ms: int, peak_memory_mb: int) -> Crashed:
+    """`subject`: the name that a person knows the file by; the path in the message is one of ours."""
+    named = _named(error)
+    message = str(named) or type(named).__name__
+    attempt = FailedAttempt(
+        error_class=type(named).__name__,
+        message=message if subject in message else f"{subject}: {message}",
+        traceback_tail=_tail("".join(traceback.format_exception(error))),
+        stderr_tail=_tail(error.stderr_tail) if isinstance(error, ProgramFailed) else "",
+        node=node,
+        duration_ms=duration_ms,
+        peak_memory_mb=peak_memory_mb,
+    )
+    # What we did not foresee may be the weather: the policy's few attempts are cheap. Our own errors know better.
+    return Crashed(attempt, retryable=named.retryable if isinstance(named, HeliostatError) else True)
+
+
+def _named(error: Exception) -> Exception:
+    """`error`, or ours for it where the system raises its own."""
+    if isinstance(error, MemoryError):
+        return OutOfMemory(str(error) or "the process ran out of memory")
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return NoSpace(str(error))
+    return error
+
+
+def _tail(text: str) -> str:
+    return text.encode(errors="replace")[-TAIL_BYTES:].decode(errors="replace")
+
+
+def _forget_peak_memory() -> None:
+    """Let the kernel count this process' peak from now; where it may not be told, the peak is that of all jobs."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -1,0 +1,608 @@
+"""The whole chain, from an accepted upload to its thumbnails, on both databases, without Ray.
+
+Loops, store, photos and programs are real; only the runner is the inline one.
+"""
+
+import hashlib
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import piexif
+import pytest
+from PIL import Image
+from sqlalchemy import select, update
+
+from cluster.db.engine import Database
+from cluster.db.queue_store import SqlQueueStore
+from cluster.db.tables.asset import Asset, AssetAudio, AssetExif, AssetFile, AssetJobStatus, AssetVideo
+from cluster.db.tables.base import Base
+from cluster.db.tables.job import Event
+from cluster.db.tables.user import User
+from cluster.loops.dispatcher import Dispatcher, Identity
+from cluster.loops.in_flight import InFlight
+from cluster.loops.settler import Settler
+from cluster.loops.submitter import Call, CallEnd
+from cluster.names import JobName, QueueName
+from cluster.queue.job import Lease, NewJob, Place, asset_job
+from cluster.queue.states import JobState
+from cluster.queue.store import JobRecord
+from cluster.settings import read_settings
+from cluster.storage.layout import StorageLayout
+from cluster.system_config import SystemConfig, concurrency_of, defaults, merge
+from tasks import queue_all
+from tasks.binding import CONFIG_TTL_S, Contexts, bind
+from tasks.inline_runner import InlineRunner
+from tasks.jobs import generate_thumbnails
+from tasks.jobs.delete_files import delete_files
+from tasks.pipeline import after_upload, follow
+from tasks.registry import JOBS
+from tasks.row_runner import RowRunner
+from tests.programs import program
+
+TAKEN = "2021:07:14 18:30:05"
+PARIS = (48.8566, 2.3522)
+
+
+@dataclass
+class Clock:
+    """The wall's time and what was added to it."""
+
+    ahead: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+
+@dataclass
+class Stack:
+    """A server without HTTP and without Ray: a database, a media folder, the loops and the inline runner."""
+
+    database: Database
+    store: SqlQueueStore
+    media: Path
+    clock: Clock
+    stored_config: dict[str, Any]
+    owner: str
+    dispatcher: Dispatcher
+    settler: Settler
+    seen: list[tuple[JobName, str | None]] = field(default_factory=list)
+
+    def upload(self, name: str, content: bytes | Path, **columns: Any) -> str:
+        """Rows and a file as an accepted upload leaves them, and the first job of the chain. Returns the asset's id."""
+        asset_id, now = str(uuid.uuid4()), datetime.now(UTC)
+        path = self.media / "upload" / self.owner / f"{uuid.uuid4()}{Path(name).suffix.lower()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        row = Asset(
+            id=asset_id,
+            owner_id=self.owner,
+            type=columns.pop("type", "IMAGE"),
+            original_path=str(path),
+            original_file_name=name,
+            checksum=hashlib.sha1(asset_id.encode()).digest(),
+            file_created_at=now,
+            file_modified_at=now,
+            local_date_time=now,
+            created_at=now,
+            updated_at=now,
+            **columns,
+        )
+        with self.database.session() as session:
+            session.add(row)
+            session.flush()
+            session.add(AssetExif(asset_id=asset_id, file_size_bytes=path.stat().st_size, updated_at=now))
+            self.store.enqueue(session, [after_upload(asset_id)])
+        return asset_id
+
+    def set_config(self, **sections: Any) -> None:
+        """What an admin saves, in wire spelling; known to every job from now on."""
+        self.stored_config.clear()
+        self.stored_config.update(sections)
+        self.clock.sleep(CONFIG_TTL_S)
+
+    def enqueue(self, *jobs: NewJob) -> None:
+        with self.store.transaction() as tx:
+            self.store.enqueue(tx, jobs)
+
+    def drain(self, timeout_s: float = 60) -> None:
+        """Run until nothing waits and nothing runs. A delayed job is an error here: nothing in these tests may pass."""
+        until_s = time.monotonic() + timeout_s
+        while time.monotonic() < until_s:
+            self.dispatcher.tick()
+            self.settler.tick()
+            with self.store.transaction(reading=True) as tx:
+                counts = self.store.counts(tx).values()
+            if not any(count.waiting + count.active + count.delayed for count in counts):
+                return
+            assert not any(count.delayed for count in counts), self.failed()
+        raise AssertionError(f"not done after {timeout_s} s")
+
+    def failed(self) -> dict[str | None, JobRecord]:
+        """Failed jobs by asset."""
+        with self.store.transaction(reading=True) as tx:
+            records = [
+                record for queue in QueueName for record in self.store.jobs(tx, queue, list(JobState), limit=100)
+            ]
+        return {record.asset_id: record for record in records if record.error}
+
+    def asset(self, asset_id: str) -> Asset:
+        with self.database.reader() as session:
+            return session.get_one(Asset, asset_id)
+
+    def exif(self, asset_id: str) -> AssetExif:
+        with self.database.reader() as session:
+            return session.get_one(AssetExif, asset_id)
+
+    def files(self, asset_id: str) -> dict[str, Path]:
+        """Derived files by type."""
+        with self.database.reader() as session:
+            rows = session.scalars(select(AssetFile).where(AssetFile.asset_id == asset_id))
+            return {row.type: Path(row.path) for row in rows}
+
+    def events(self) -> list[tuple[str, Any]]:
+        with self.database.reader() as session:
+            return [(event.type, event.data) for event in session.scalars(select(Event).order_by(Event.id))]
+
+    def change(self, asset_id: str, **columns: Any) -> None:
+        with self.database.session() as session:
+            session.execute(update(Asset).where(Asset.id == asset_id).values(**columns))
+
+
+class InlineRows:
+    """Row jobs as a Submitter, in the caller's thread."""
+
+    def __init__(self, runner: RowRunner) -> None:
+        self._runner = runner
+
+    def submit(self, call: Call, on_end: Callable[[CallEnd], None]) -> None:
+        on_end(self._runner.run(call))
+
+    def cancel(self, call_id: str) -> None:
+        raise AssertionError("nothing here cancels")
+
+    def nodes_for(self, queue: QueueName) -> int:
+        return 1
+
+
+@pytest.fixture
+def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
+    program("exiftool"), program("ffmpeg")
+    database, media = Database(database_url), tmp_path / "media"
+    Base.metadata.create_all(database.durable)
+    owner, stored_config = add_user(database), {}
+    settings = read_settings({"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(tmp_path)})
+    store, clock, seen = SqlQueueStore(database), Clock(), list[tuple[JobName, str | None]]()
+
+    def read_config(session: Any) -> SystemConfig:
+        return merge(defaults(settings), stored_config)
+
+    def follow_and_note(lease: Lease, *ended: Any) -> Any:
+        seen.append((lease.name, lease.asset_id))
+        return follow(lease, *ended)
+
+    contexts = Contexts(store, settings, StorageLayout(media), read_config, clock)
+    handlers, runner = bind(JOBS, contexts), InlineRunner()
+    settler = Settler(store, handlers, follow_and_note)
+    dispatcher = Dispatcher(
+        store,
+        handlers,
+        {Place.CLUSTER: runner, Place.ROW_JOBS: InlineRows(RowRunner(store, settler, handlers))},
+        settler,
+        InFlight(),
+        Identity("test", "1"),
+        owned=lambda: set(QueueName),
+        concurrency=lambda queue: concurrency_of(read_config(None), queue),
+        cpus=lambda: 2.0,
+        media_present=lambda: True,
+    )
+    yield Stack(database, store, media, clock, stored_config, owner, dispatcher, settler, seen)
+    runner.close()
+    database.close()
+
+
+def add_user(database: Database) -> str:
+    user_id, now = str(uuid.uuid4()), datetime.now(UTC)
+    with database.session() as session:
+        session.add(User(id=user_id, email="a@b.c", profile_changed_at=now, created_at=now, updated_at=now))
+    return user_id
+
+
+def photo(width: int = 1600, height: int = 1200, *, orientation: int = 1) -> bytes:
+    """A JPEG from a camera in Paris, red on the left and blue on the right, with sensor noise's worth of detail."""
+    image = Image.linear_gradient("L").resize((width, height))
+    image = Image.merge("RGB", (image.rotate(90, expand=False).resize((width, height)), image, image.transpose(1)))
+    exif = {
+        "0th": {
+            piexif.ImageIFD.Make: b"Helio",
+            piexif.ImageIFD.Model: b"Stat 1",
+            piexif.ImageIFD.Orientation: orientation,
+            piexif.ImageIFD.ImageDescription: b"By the river",
+        },
+        "Exif": {
+            piexif.ExifIFD.DateTimeOriginal: TAKEN.encode(),
+            piexif.ExifIFD.OffsetTimeOriginal: b"+02:00",
+            piexif.ExifIFD.FNumber: (28, 10),
+            piexif.ExifIFD.ISOSpeedRatings: 200,
+            piexif.ExifIFD.ExposureTime: (1, 250),
+        },
+        "GPS": {
+            piexif.GPSIFD.GPSLatitudeRef: b"N",
+            piexif.GPSIFD.GPSLatitude: degrees(PARIS[0]),
+            piexif.GPSIFD.GPSLongitudeRef: b"E",
+            piexif.GPSIFD.GPSLongitude: degrees(PARIS[1]),
+        },
+    }
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", exif=piexif.dump(exif))
+    return buffer.getvalue()
+
+
+def degrees(value: float) -> tuple[tuple[int, int], ...]:
+    return ((int(value), 1), (int(value % 1 * 60), 1), (round(value * 60 % 1 * 60 * 1000), 1000))
+
+
+def names_seen(stack: Stack, asset_id: str) -> list[JobName]:
+    return [name for name, of_asset in stack.seen if of_asset == asset_id]
+
+
+def test_an_uploaded_photo_goes_through_the_whole_chain(stack: Stack) -> None:
+    asset_id = stack.upload("IMG_1.JPG", photo(orientation=6))
+
+    stack.drain()
+
+    asset, exif, files = stack.asset(asset_id), stack.exif(asset_id), stack.files(asset_id)
+    assert stack.failed() == {}
+    assert (exif.make, exif.model, exif.orientation, exif.iso, exif.f_number) == ("Helio", "Stat 1", "6", 200, 2.8)
+    assert (exif.exposure_time, exif.description) == ("1/250", "By the river")
+    assert (exif.image_width_px, exif.image_height_px) == (1600, 1200)
+    assert (asset.width_px, asset.height_px) == (1200, 1600)
+    assert exif.date_time_original == asset.file_created_at == datetime(2021, 7, 14, 16, 30, 5, tzinfo=UTC)
+    assert asset.local_date_time == datetime(2021, 7, 14, 18, 30, 5, tzinfo=UTC)
+    assert exif.latitude == pytest.approx(PARIS[0], abs=1e-4)
+    assert exif.longitude == pytest.approx(PARIS[1], abs=1e-4)
+    assert (exif.city, exif.country) == ("Paris", "France")
+    assert asset.thumbhash is not None
+    assert set(files) == {"thumbnail", "preview"}
+    with Image.open(files["preview"]) as preview, Image.open(files["thumbnail"]) as thumbnail:
+        assert (preview.format, preview.size) == ("JPEG", (1200, 1600))  # upright, never enlarged
+        assert (thumbnail.format, thumbnail.size) == ("WEBP", (250, 333))
+    on_disk = {path for path in (stack.media / "thumbs").rglob("*") if path.is_file()}
+    assert on_disk == set(files.values())  # nothing half-written stays
+
+
+def test_the_chain_ends_where_the_specification_says(stack: Stack) -> None:
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+
+    stack.drain()
+
+    seen = names_seen(stack, asset_id)
+    assert seen[:3] == [
+        JobName.ASSET_EXTRACT_METADATA,
+        JobName.STORAGE_TEMPLATE_MIGRATION_SINGLE,
+        JobName.ASSET_GENERATE_THUMBNAILS,
+    ]
+    assert set(seen[3:]) == {
+        JobName.SMART_SEARCH,
+        JobName.ASSET_DETECT_FACES,
+        JobName.OCR,
+        JobName.ASSET_DETECT_DUPLICATES,
+    }
+    assert len(seen) == len(set(seen))
+    assert stack.events() == [("upload_success", {"asset_id": asset_id})]
+
+
+def test_bad_files_are_failed_by_name_and_good_ones_finish(stack: Stack) -> None:
+    whole = photo(400, 300)
+    good = [stack.upload(f"good{number}.jpg", photo(400, 300)) for number in range(4)]
+    bad = {
+        stack.upload("empty.jpg", b""): "empty.jpg",
+        stack.upload("cut.jpg", whole[: len(whole) // 2]): "cut.jpg",
+        stack.upload("text.png", b"this is no picture"): "text.png",
+        stack.upload("words.heic", b"\0" * 64): "words.heic",
+    }
+
+    stack.drain()
+
+    failed = stack.failed()
+    assert set(failed) == set(bad)
+    for asset_id, name in bad.items():
+        assert failed[asset_id].name is JobName.ASSET_GENERATE_THUMBNAILS
+        assert name in failed[asset_id].error
+        assert failed[asset_id].attempts == 1  # a second look would see the same bytes
+        assert stack.files(asset_id) == {}
+    for asset_id in good:
+        assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
+    on_disk = {path for path in (stack.media / "thumbs").rglob("*") if path.is_file()}
+    assert on_disk == {path for asset_id in good for path in stack.files(asset_id).values()}
+
+
+def test_a_missing_original_fails_and_writes_nothing(stack: Stack) -> None:
+    asset_id = stack.upload("lost.jpg", photo(64, 48))
+    Path(stack.asset(asset_id).original_path).unlink()
+
+    stack.drain()
+
+    failure = stack.failed()[asset_id]
+    assert failure.name is JobName.ASSET_EXTRACT_METADATA
+    assert "lost.jpg" in failure.error
+    assert stack.exif(asset_id).make is None
+    assert names_seen(stack, asset_id) == []
+    assert stack.events() == []
+
+
+def test_a_hidden_asset_gets_no_thumbnail_but_its_chain_goes_on(stack: Stack) -> None:
+    asset_id = stack.upload("motion.jpg", photo(64, 48), visibility="hidden")
+
+    stack.drain()
+
+    assert stack.failed() == {}
+    assert stack.files(asset_id) == {}
+    assert stack.exif(asset_id).make == "Helio"
+    assert JobName.SMART_SEARCH in names_seen(stack, asset_id)
+    assert stack.events() == []
+
+
+def test_nothing_follows_for_an_asset_that_was_deleted_meanwhile(stack: Stack) -> None:
+    asset_id = stack.upload("gone.jpg", photo(64, 48))
+    with stack.database.session() as session:
+        session.delete(session.get_one(Asset, asset_id))
+
+    stack.drain()
+
+    assert stack.failed() == {}
+    assert names_seen(stack, asset_id) == [JobName.ASSET_EXTRACT_METADATA]
+    assert stack.events() == []
+
+
+def test_files_of_an_asset_that_was_deleted_during_the_work_are_deleted(stack: Stack) -> None:
+    asset_id = stack.upload("gone.jpg", photo(400, 300))
+    stack.drain()
+    again = asset_job(JobName.ASSET_GENERATE_THUMBNAILS, asset_id)
+    stack.enqueue(again)
+    stack.dispatcher.tick()  # leased, loaded and under way
+    files = stack.files(asset_id).values()
+    with stack.database.session() as session:
+        session.delete(session.get_one(Asset, asset_id))
+
+    stack.drain()
+
+    assert stack.failed() == {}
+    assert len(files) == 2
+    assert not any(path.exists() for path in files)
+
+
+def test_a_video_keeps_its_stream_facts_and_is_sent_to_transcoding(stack: Stack, tmp_path: Path) -> None:
+    asset_id = stack.upload("clip.mp4", clip(tmp_path / "clip.mp4"), type="VIDEO")
+
+    stack.drain()
+
+    assert stack.failed() == {}
+    asset = stack.asset(asset_id)
+    assert (asset.width_px, asset.height_px) == (320, 240)
+    assert asset.duration_ms == pytest.approx(2000, abs=100)
+    assert asset.thumbhash is not None
+    assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
+    with stack.database.reader() as session:
+        video, audio = session.get_one(AssetVideo, asset_id), session.get_one(AssetAudio, asset_id)
+    assert video.facts["codec"] == "h264"
+    assert audio.facts["codec"] == "aac"
+    assert JobName.ASSET_ENCODE_VIDEO in names_seen(stack, asset_id)
+
+
+def test_a_moving_gif_is_pictured_like_a_video_and_not_transcoded(stack: Stack, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (120, 80), (60 * number, 90, 200)) for number in range(4)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:], duration=200)
+    asset_id = stack.upload("moving.gif", tmp_path / "moving.gif")
+
+    stack.drain()
+
+    assert stack.failed() == {}
+    assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
+    assert stack.asset(asset_id).duration_ms == pytest.approx(800, abs=50)
+    assert JobName.ASSET_ENCODE_VIDEO not in names_seen(stack, asset_id)
+
+
+def test_a_broken_video_fails_by_name(stack: Stack) -> None:
+    asset_id = stack.upload("broken.mp4", b"\0\0\0\x18ftypmp42" + b"x" * 500, type="VIDEO")
+
+    stack.drain()
+
+    assert "broken.mp4" in stack.failed()[asset_id].error
+
+
+def test_what_a_person_set_is_not_overwritten(stack: Stack) -> None:
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+    by_hand = datetime(1999, 12, 31, 23, 0, tzinfo=UTC)
+    stack.change(asset_id, local_date_time=by_hand, file_created_at=by_hand)
+    locked = ["date_time_original", "time_zone", "description", "latitude", "longitude", "rating"]
+    set_by_hand = {"date_time_original": by_hand, "description": "Grandma", "latitude": 52.5, "longitude": 13.4}
+    with stack.database.session() as session:
+        place = {"city": "Berlin", "rating": 4, "locked_properties": locked}
+        session.execute(update(AssetExif).where(AssetExif.asset_id == asset_id).values(**set_by_hand, **place))
+
+    stack.drain()
+
+    exif, asset = stack.exif(asset_id), stack.asset(asset_id)
+    assert (exif.description, exif.latitude, exif.longitude) == ("Grandma", 52.5, 13.4)
+    assert (exif.city, exif.rating, exif.locked_properties) == ("Berlin", 4, locked)
+    assert exif.date_time_original == asset.local_date_time == asset.file_created_at == by_hand
+    assert exif.make == "Helio"  # the rest is read
+
+
+def test_a_sidecar_wins_over_the_photo(stack: Stack) -> None:
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+    sidecar = Path(stack.asset(asset_id).original_path + ".xmp")
+    sidecar.write_text(
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Make="Beside" rdf:about=""/>'
+        "</rdf:RDF></x:xmpmeta>"
+    )
+    now = datetime.now(UTC)
+    with stack.database.session() as session:
+        row = {"id": str(uuid.uuid4()), "asset_id": asset_id, "type": "sidecar", "path": str(sidecar)}
+        session.add(AssetFile(**row, created_at=now, updated_at=now))
+
+    stack.drain()
+
+    assert (stack.exif(asset_id).make, stack.exif(asset_id).model) == ("Beside", "Stat 1")
+    assert set(stack.files(asset_id)) == {"sidecar", "thumbnail", "preview"}
+
+
+def test_places_are_not_looked_up_when_that_is_off(stack: Stack) -> None:
+    stack.set_config(reverseGeocoding={"enabled": False})
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+
+    stack.drain()
+
+    assert (stack.exif(asset_id).city, stack.exif(asset_id).country) == (None, None)
+    assert stack.exif(asset_id).latitude is not None
+
+
+def test_the_chain_passes_through_the_storage_template_when_it_is_on(stack: Stack) -> None:
+    stack.set_config(storageTemplate={"enabled": True})
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+
+    stack.drain()
+
+    assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
+
+
+def test_a_run_for_all_replaces_files_and_the_old_ones_are_deleted(stack: Stack) -> None:
+    assets = [stack.upload(f"{number}.jpg", photo(400, 300)) for number in range(3)]
+    stack.drain()
+    old = [path for asset_id in assets for path in stack.files(asset_id).values()]
+    events = stack.events()
+    stack.set_config(image={"thumbnail": {"format": "jpeg"}, "preview": {"format": "webp", "size": 100}})
+
+    stack.enqueue(NewJob(JobName.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL, {"force": True}))
+    stack.drain()
+
+    assert stack.failed() == {}
+    for asset_id in assets:
+        files = stack.files(asset_id)
+        assert {kind: path.suffix for kind, path in files.items()} == {"thumbnail": ".jpeg", "preview": ".webp"}
+        with Image.open(files["preview"]) as preview:
+            assert min(preview.size) == 100
+    assert len(old) == 6
+    assert not any(path.exists() for path in old)
+    assert stack.events() == events  # nobody waits for a whole run
+
+
+def test_a_full_size_copy_comes_and_goes_with_its_setting(stack: Stack, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200), "teal").save(tmp_path / "scan.tif")
+    asset_id = stack.upload("scan.tif", tmp_path / "scan.tif")
+    stack.set_config(image={"fullsize": {"enabled": True}})
+    stack.drain()
+    copy = stack.files(asset_id)["fullsize"]
+    assert copy.exists()
+    stack.set_config()
+
+    stack.enqueue(asset_job(JobName.ASSET_GENERATE_THUMBNAILS, asset_id))
+    stack.drain()
+
+    assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
+    assert not copy.exists()
+
+
+def test_a_run_for_missing_ones_takes_those_alone_and_revives_failures(stack: Stack) -> None:
+    whole = stack.upload("whole.jpg", photo(400, 300))
+    mended = stack.upload("mended.jpg", b"broken")
+    hidden = stack.upload("hidden.jpg", photo(64, 48), visibility="hidden")
+    deleted = stack.upload("deleted.jpg", b"broken", deleted_at=datetime.now(UTC))
+    stack.drain()
+    assert set(stack.failed()) == {mended, deleted}
+    Path(stack.asset(mended).original_path).write_bytes(photo(400, 300))
+    stack.seen.clear()
+
+    stack.enqueue(NewJob(JobName.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL, {"force": False}))
+    stack.drain()
+
+    assert set(stack.failed()) == {deleted}
+    assert set(stack.files(mended)) == {"thumbnail", "preview"}
+    assert names_seen(stack, mended)[0] is JobName.ASSET_GENERATE_THUMBNAILS
+    assert names_seen(stack, whole) == names_seen(stack, hidden) == []
+
+
+def test_missing_metadata_is_what_was_never_extracted(stack: Stack) -> None:
+    known, lost = stack.upload("known.jpg", photo(64, 48)), stack.upload("lost.jpg", photo(64, 48))
+    path = Path(stack.asset(lost).original_path)
+    content = path.read_bytes()
+    path.unlink()
+    stack.drain()
+    path.write_bytes(content)
+    stack.seen.clear()
+
+    stack.enqueue(NewJob(JobName.ASSET_EXTRACT_METADATA_QUEUE_ALL))
+    stack.drain()
+    assert names_seen(stack, known) == []
+    assert stack.exif(lost).make == "Helio"
+    assert stack.failed() == {}
+
+    stack.enqueue(NewJob(JobName.ASSET_EXTRACT_METADATA_QUEUE_ALL, {"force": True}))
+    stack.drain()
+    assert JobName.ASSET_EXTRACT_METADATA in names_seen(stack, known)
+
+
+def test_a_whole_run_walks_page_by_page(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_all, "PAGE", 2)
+    monkeypatch.setattr(generate_thumbnails, "PAGE", 2)
+    assets = [stack.upload(f"{number}.jpg", photo(64, 48)) for number in range(5)]
+    stack.drain()
+    stack.seen.clear()
+
+    stack.enqueue(NewJob(JobName.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL, {"force": True}))
+    stack.drain()
+
+    made = [asset_id for name, asset_id in stack.seen if name is JobName.ASSET_GENERATE_THUMBNAILS]
+    assert sorted(made, key=str) == sorted(assets)
+
+
+def test_a_path_that_a_row_names_again_is_not_deleted(stack: Stack) -> None:
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+    stack.drain()
+    stray = stack.media / "stray.jpg"
+    stray.write_bytes(b"x")
+    original, kept = stack.asset(asset_id).original_path, stack.files(asset_id)["preview"]
+
+    stack.enqueue(delete_files([str(kept), original, str(stray), str(stack.media / "never.jpg")]))
+    stack.enqueue(NewJob(JobName.FILE_DELETE, {"files": [None, str(stack.media)]}))  # a folder cannot be unlinked
+    stack.drain()
+
+    assert kept.exists()
+    assert Path(original).exists()
+    assert not stray.exists()
+    assert stack.failed() == {}
+
+
+def test_running_a_job_twice_leaves_the_rows_of_once(stack: Stack) -> None:
+    asset_id = stack.upload("a.jpg", photo(400, 300))
+    stack.drain()
+    before, asset = stack.files(asset_id), stack.asset(asset_id)
+
+    stack.enqueue(after_upload(asset_id))
+    stack.drain()
+
+    assert stack.files(asset_id) == before
+    assert stack.asset(asset_id).thumbhash == asset.thumbhash
+    with stack.database.reader() as session:
+        assert len(session.scalars(select(AssetFile)).all()) == 2
+        status = session.get_one(AssetJobStatus, asset_id)
+    assert status.metadata_extracted_at is not None
+
+
+def clip(path: Path) -> Path:
+    """Two seconds of test picture with a tone, made by ffmpeg."""
+    made = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10:duration=2", "-f", "lavfi", "-i", "sine=duration=2"]
+    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", str(path)]
+    subprocess.run([program("ffmpeg"), "-v", "error", *made, *coded], check=True)
+    return path

@@ -1,0 +1,168 @@
+"""One call's jobs, run in a process: what `work` raises becomes a value, and its neighbours still run."""
+
+import errno
+import pickle
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.errors import ProgramFailed, UnreadableImage
+from cluster.names import QUEUE_OF_JOB, JobName
+from cluster.queue.job import (
+    Crashed,
+    Done,
+    Fact,
+    Failed,
+    JobId,
+    JobSpec,
+    Lease,
+    LeaseToken,
+    More,
+    Skipped,
+    Snooze,
+    WorkResult,
+)
+from tasks import run_call
+from tasks.job import Job
+from tasks.run_call import TAIL_BYTES, run_items
+from tasks.tools import Tools
+
+NAME = JobName.FILE_DELETE
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def lease(number: int) -> Lease:
+    token = LeaseToken(f"token-{number}")
+    return Lease(JobId(number), token, NAME, QUEUE_OF_JOB[NAME], {}, 1, 0, False, f"asset-{number}", NOON, NOON)
+
+
+def unused(*arguments: object) -> Any:
+    raise AssertionError("work alone runs in a worker")
+
+
+@pytest.fixture
+def tools() -> Iterator[Tools]:
+    tools = Tools()
+    yield tools
+    tools.close()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tools: Tools) -> Callable[..., list[WorkResult]]:
+    """Run `work` on each input, as one call of a job type that is made of it."""
+
+    def run_work(
+        work: Callable[[Any, Tools], Any], *inputs: Any, in_hand: Callable[[int], None] = lambda index: None
+    ) -> Any:
+        monkeypatch.setattr(run_call, "job_named", lambda name: Job(JobSpec(NAME), unused, work, unused))
+        return run_items(NAME, [lease(n) for n, _ in enumerate(inputs)], inputs, tools, "node-1", in_hand)
+
+    return run_work
+
+
+def raiser(error: Exception) -> Callable[[Any, Tools], None]:
+    def work(given: Any, tools: Tools) -> None:
+        raise error
+
+    return work
+
+
+def test_what_work_returns_is_its_outcome(run: Callable[..., list[WorkResult]]) -> None:
+    outcomes = [Skipped("s", frozenset({Fact("video")})), Failed("f"), Snooze(3, "z"), More(1, {"after": "x"}), Done(7)]
+    results = run(lambda given, tools: given, *outcomes, "plain", None)
+    assert [result.outcome for result in results] == [*outcomes, Done("plain"), Done(None)]
+    assert [result.lease.job_id for result in results] == list(range(7))
+    assert {result.node for result in results} == {"node-1"}
+
+
+def test_each_job_has_its_own_token_and_is_in_hand_before_it_starts(run: Callable[..., list[WorkResult]]) -> None:
+    log: list[object] = []
+    run(lambda given, tools: log.append((given, tools.token)), "a", "b", in_hand=log.append)
+    assert log == [0, ("a", "token-0"), 1, ("b", "token-1")]
+
+
+def test_a_neighbour_of_a_crash_still_runs(run: Callable[..., list[WorkResult]]) -> None:
+    def work(given: int, tools: Tools) -> float:
+        return 1 / given
+
+    first, bad, last = run(work, 1, 0, 2)
+    assert (first.outcome, last.outcome) == (Done(1.0), Done(0.5))
+    assert isinstance(bad.outcome, Crashed)
+    assert bad.outcome.attempt.error_class == "ZeroDivisionError"
+    assert "return 1 / given" in bad.outcome.attempt.traceback_tail
+    assert bad.outcome.attempt.node == "node-1"
+
+
+@pytest.mark.parametrize(
+    ("error", "error_class", "retryable"),
+    [
+        (UnreadableImage("x.jpg", "broken"), "UnreadableImage", False),
+        (ProgramFailed("ffmpeg", 1, "bad\nworse"), "ProgramFailed", True),
+        (OSError(errno.ENOSPC, "No space left on device"), "NoSpace", True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "NoSpace", True),
+        (MemoryError(), "OutOfMemory", True),
+        (PermissionError("not yours"), "PermissionError", True),
+        (KeyError("surprise"), "KeyError", True),
+    ],
+)
+def test_the_error_says_whether_a_retry_helps(
+    run: Callable[..., list[WorkResult]], error: Exception, error_class: str, retryable: bool
+) -> None:
+    (result,) = run(raiser(error), 1)
+    assert isinstance(result.outcome, Crashed)
+    assert (result.outcome.attempt.error_class, result.outcome.retryable) == (error_class, retryable)
+    assert result.outcome.attempt.message
+
+
+def test_a_program_s_last_words_are_kept_and_cut(run: Callable[..., list[WorkResult]]) -> None:
+    (result,) = run(raiser(ProgramFailed("ffmpeg", 1, "é" * 5000 + "\nlast words")), 1)
+    assert isinstance(result.outcome, Crashed)
+    attempt = result.outcome.attempt
+    assert attempt.stderr_tail.endswith("last words")
+    assert attempt.message == "ffmpeg ended with 1: last words"
+    assert len(attempt.stderr_tail) < TAIL_BYTES
+    assert len(attempt.traceback_tail.encode()) <= TAIL_BYTES
+
+
+def test_results_travel(run: Callable[..., list[WorkResult]]) -> None:
+    results = run(raiser(UnreadableImage("x.jpg", "broken")), 1)
+    assert pickle.loads(pickle.dumps(results)) == results
+
+
+def test_time_and_memory_are_those_of_the_job(run: Callable[..., list[WorkResult]]) -> None:
+    def work(given: int, tools: Tools) -> int:
+        return len(bytes(given * 1024 * 1024).replace(b"\0", b"\1"))
+
+    big, small = run(work, 300, 1)
+    assert big.peak_memory_mb > 300
+    if _peak_can_be_reset():
+        assert small.peak_memory_mb < big.peak_memory_mb - 200
+    assert big.duration_ms >= small.duration_ms
+
+
+def test_what_has_not_started_when_the_call_is_cancelled_is_no_attempt(
+    run: Callable[..., list[WorkResult]], tools: Tools
+) -> None:
+    def work(given: int, tools: Tools) -> int:
+        tools.cancelled.set()
+        return given
+
+    started, untouched = run(work, 1, 2)
+    assert started.outcome == Done(1)
+    assert isinstance(untouched.outcome, Snooze)
+
+
+def test_a_job_that_is_rows_is_refused(tools: Tools) -> None:
+    with pytest.raises(TypeError, match="AssetExtractMetadataQueueAll"):
+        run_items(JobName.ASSET_EXTRACT_METADATA_QUEUE_ALL, [], [], tools, "n", lambda index: None)
+
+
+def _peak_can_be_reset() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
