@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 LONGEST_SIDE_PX = 100
 
+# An even channel's terms are nothing but rounding, and differ from machine to machine.
+_NOISE = 1e-9
+
 Matrix = NDArray[np.float64]
 
 
@@ -54,13 +57,17 @@ def thumbhash(rgba: NDArray[np.uint8]) -> bytes:
 
 def _channels(rgba: NDArray[np.uint8]) -> tuple[Matrix, Matrix, Matrix, Matrix]:
     """Lightness, yellow–blue, red–green and alpha in 0–1, each (height, width), laid over the average colour."""
-    pixels = rgba.astype(np.float64) / 255
-    alpha = pixels[..., 3]
-    weighted = pixels[..., :3] * alpha[..., None]
-    total = alpha.sum()
-    average = weighted.sum(axis=(0, 1)) / total if total else np.zeros(3)
-    r, g, b = np.moveaxis(average * (1 - alpha[..., None]) + weighted, 2, 0)
+    r, g, b, alpha = np.ascontiguousarray(np.moveaxis(rgba, 2, 0)) * (1 / 255)
+    if alpha.min() < 1:
+        total = alpha.sum()
+        r, g, b = (_over_average(channel, alpha, total) for channel in (r, g, b))
     return (r + g + b) / 3, (r + g) / 2 - b, r - g, alpha
+
+
+def _over_average(channel: Matrix, alpha: Matrix, total: float) -> Matrix:
+    weighted = channel * alpha
+    average = weighted.sum() / total if total else 0.0
+    return average * (1 - alpha) + weighted
 
 
 def _encode(channel: Matrix, terms_x: int, terms_y: int) -> tuple[float, Matrix, float]:
@@ -69,9 +76,9 @@ def _encode(channel: Matrix, terms_x: int, terms_y: int) -> tuple[float, Matrix,
     terms = _cosines(terms_y, height) @ channel @ _cosines(terms_x, width).T / (width * height)
     others = terms[_triangle(terms_x, terms_y)]
     scale = float(np.abs(others).max(initial=0))
-    if scale:
-        others = 0.5 + 0.5 / scale * others
-    return float(terms[0, 0]), others, scale
+    if scale < _NOISE:
+        return float(terms[0, 0]), np.zeros_like(others), 0.0
+    return float(terms[0, 0]), 0.5 + 0.5 / scale * others, scale
 
 
 @lru_cache(maxsize=512)
