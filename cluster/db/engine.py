@@ -86,7 +86,7 @@ def _sqlite_engine(url: URL, durable: bool) -> Engine:
     path = Path(str(url.database)).absolute()
     refuse_network_file_system(path, Path("/proc/self/mounts"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=4, max_overflow=12, pool_use_lifo=True)
+    engine = create_engine(url, pool_size=4, max_overflow=12, pool_use_lifo=True, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: Any) -> None:
@@ -118,7 +118,9 @@ def _postgres_engine(url: URL, durable: bool) -> Engine:
         max_overflow=5,
         pool_use_lifo=True,
         pool_pre_ping=True,  # a restarted server costs nobody a request
-        connect_args={"options": options, "application_name": "heliostat"},
+        hide_parameters=True,
+        # A statement planned once and kept is planned for an empty job table, and walks over the full one.
+        connect_args={"options": options, "application_name": "heliostat", "prepare_threshold": None},
     )
 
     @event.listens_for(engine, "connect")

@@ -36,8 +36,9 @@ _COUNTS = " UNION ALL ".join(
 )
 _QUEUES = "SELECT name, paused, paused_reason, wait_reason FROM queue"
 _JOBS = """
-SELECT {row} FROM job WHERE queue = :queue AND state = :state
-ORDER BY enqueued_at DESC, order_key DESC, id DESC LIMIT :limit
+SELECT {row} FROM job WHERE id IN (
+    SELECT id FROM job WHERE queue = :queue AND state = '{state}' ORDER BY id DESC LIMIT :limit)
+ORDER BY id DESC
 """
 _PRUNE = (
     "DELETE FROM job_history WHERE id IN (SELECT id FROM job_history WHERE ended_at < :before LIMIT :limit)",
@@ -63,7 +64,7 @@ class QueueAdmin:
         self._revive_some = sql.statement(_REVIVE + " AND id {in_ids}")
         self._counts = sql.statement(_COUNTS)
         self._queues = sql.statement(_QUEUES)
-        self._jobs = sql.statement(_JOBS)
+        self._jobs = {state: sql.statement(_JOBS.replace("{state}", state)) for state in JobState}
         self._prune = [sql.statement(template) for template in _PRUNE]
         self._prune_statistics = sql.statement(_PRUNE_STATISTICS)
         self._analyze = sql.statement("ANALYZE job")
@@ -114,8 +115,7 @@ class QueueAdmin:
     def jobs(self, tx: Session, queue: QueueName, states: Iterable[JobState], limit: int) -> list[JobRecord]:
         records = []
         for state in states:
-            parameters = {"queue": queue, "state": state, "limit": limit}
-            found = tx.connection().execute(self._jobs, parameters)
+            found = tx.connection().execute(self._jobs[state], {"queue": queue, "limit": limit})
             records += [record_of(row_of(columns)) for columns in found]
         return records
 

@@ -18,24 +18,38 @@ RETURNING id
 """
 _HELD_ROWS = "SELECT {row} FROM job WHERE state = 'active' AND id {in_ids} ORDER BY id {lock}"
 _DELETE = "DELETE FROM job WHERE id {in_ids}"
-_ATTEMPT = """
-INSERT INTO job_attempt (job_id, name, queue, asset_id, attempt, error_class, message, traceback_tail, stderr_tail,
-                         node, duration_ms, peak_memory_mb, at)
-VALUES (:job_id, :name, :queue, :asset_id, :attempt, :error_class, :message, :traceback_tail, :stderr_tail,
-        :node, :duration_ms, :peak_memory_mb, :at)
-"""
-_HISTORY = """
-INSERT INTO job_history (job_id, name, queue, asset_id, outcome, reason, node, duration_ms, wait_ms, ended_at)
-VALUES (:job_id, :name, :queue, :asset_id, :outcome, :reason, :node, :duration_ms, :wait_ms, :ended_at)
-"""
-_STATISTIC = """
-INSERT INTO job_statistic (minute, queue, name, done, skipped, failed, retried, run_ms, wait_ms)
-VALUES (:minute, :queue, :name, :done, :skipped, :failed, :retried, :run_ms, :wait_ms)
-ON CONFLICT (minute, queue, name) DO UPDATE SET
-    done = job_statistic.done + excluded.done, skipped = job_statistic.skipped + excluded.skipped,
-    failed = job_statistic.failed + excluded.failed, retried = job_statistic.retried + excluded.retried,
-    run_ms = job_statistic.run_ms + excluded.run_ms, wait_ms = job_statistic.wait_ms + excluded.wait_ms
-"""
+_ATTEMPT = {
+    "job_id": "bigint",
+    "name": "text",
+    "queue": "text",
+    "asset_id": "text",
+    "attempt": "int",
+    "error_class": "text",
+    "message": "text",
+    "traceback_tail": "text",
+    "stderr_tail": "text",
+    "node": "text",
+    "duration_ms": "bigint",
+    "peak_memory_mb": "int",
+    "at": "bigint",
+}
+_HISTORY = {
+    "job_id": "bigint",
+    "name": "text",
+    "queue": "text",
+    "asset_id": "text",
+    "outcome": "text",
+    "reason": "text",
+    "node": "text",
+    "duration_ms": "bigint",
+    "wait_ms": "bigint",
+    "ended_at": "bigint",
+}
+_COUNTED = ("done", "skipped", "failed", "retried", "run_ms", "wait_ms")
+_STATISTIC = {"minute": "bigint", "queue": "text", "name": "text", **dict.fromkeys(_COUNTED, "bigint")}
+_ADD_UP = "ON CONFLICT (minute, queue, name) DO UPDATE SET " + ", ".join(
+    f"{column} = job_statistic.{column} + excluded.{column}" for column in _COUNTED
+)
 
 
 class Settling:
@@ -46,9 +60,9 @@ class Settling:
         self._finish = sql.statement(_FINISH)
         self._held_rows = sql.statement(_HELD_ROWS)
         self._delete = sql.statement(_DELETE)
-        self._attempt = sql.statement(_ATTEMPT)
-        self._history = sql.statement(_HISTORY)
-        self._statistic = sql.statement(_STATISTIC)
+        self._attempt = sql.insertion("job_attempt", _ATTEMPT)
+        self._history = sql.insertion("job_history", _HISTORY)
+        self._statistic = sql.insertion("job_statistic", _STATISTIC, _ADD_UP)
 
     def settle(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
         """Raises LeaseLost when a job is not held; the transaction must then be rolled back."""
@@ -92,27 +106,17 @@ class Settling:
     def _remember_attempts(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
         attempts = [_attempt(s, now_ms) for s in settlements if isinstance(s, Retry | Fail)]
         if attempts:
-            connection.execute(self._attempt, attempts)
+            connection.execute(self._attempt, self._sql.bound_rows(attempts))
 
     def _remember(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
         counted = tallies(settlements, now_ms)
         minute = now_ms // 60_000
         statistics = [
-            {
-                "minute": minute,
-                "queue": queue,
-                "name": name,
-                "done": tally.done,
-                "skipped": tally.skipped,
-                "failed": tally.failed,
-                "retried": tally.retried,
-                "run_ms": tally.run_ms,
-                "wait_ms": tally.wait_ms,
-            }
+            {"minute": minute, "queue": queue, "name": name} | {column: getattr(tally, column) for column in _COUNTED}
             for (queue, name), tally in sorted(counted.items())
         ]
         if statistics:
-            connection.execute(self._statistic, statistics)
+            connection.execute(self._statistic, self._sql.bound_rows(statistics))
         ended = [
             {
                 "job_id": line.lease.job_id,
@@ -129,7 +133,7 @@ class Settling:
             for line in history(settlements, now_ms)
         ]
         if ended:
-            connection.execute(self._history, ended)
+            connection.execute(self._history, self._sql.bound_rows(ended))
 
 
 def _attempt(settlement: Retry | Fail, now_ms: int) -> dict[str, Any]:

@@ -5,14 +5,14 @@ The queue's statements are templates. `{…}` names one of `SPELLINGS`, `:…` i
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.orm import Session
 
 from cluster.clock import Clock
-from cluster.db.tables.base import to_ms
+from cluster.db.tables.base import to_json, to_ms
 from cluster.names import JobName
 from cluster.queue.job import JobId, LeaseToken
 from cluster.queue.row import JobRow
@@ -30,8 +30,8 @@ lease_token, lease_expires_at, controller, incarnation, last_error"""
 SPELLINGS: dict[str, tuple[str, str]] = {
     # template word: (SQLite, PostgreSQL)
     "in_ids": ("IN (SELECT value FROM json_each(:ids))", "= ANY(CAST(:ids AS bigint[]))"),
-    "in_keys": ("IN (SELECT value FROM json_each(:keys))", "= ANY(CAST(:keys AS text[]))"),
     "in_queues": ("IN (SELECT value FROM json_each(:queues))", "= ANY(CAST(:queues AS text[]))"),
+    "keys": ("json_each(:keys) AS k", "unnest(CAST(:keys AS text[])) AS k(value)"),
     "queues": ("json_each(:queues) AS q", "unnest(CAST(:queues AS text[])) AS q(value)"),
     "pairs": (
         "(SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS token"
@@ -59,6 +59,21 @@ class QueueSql:
     def bound_list(self, values: Iterable[Any]) -> Any:
         """The value of a parameter that holds a list."""
         return json.dumps(list(values)) if self.is_sqlite else list(values)
+
+    def insertion(self, table: str, columns: Mapping[str, str], conflict: str = "") -> TextClause:
+        """An INSERT of many rows; `columns`: name → PostgreSQL's type. Its parameters are made by `bound_rows`."""
+        names = ", ".join(columns)
+        if self.is_sqlite:
+            values = ", ".join(f":{name}" for name in columns)
+            return text(f"INSERT INTO {table} ({names}) VALUES ({values}) {conflict}")  # noqa: S608 our own names
+        record = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        # One JSON text for all rows: arrays per column, or a message per row, cost psycopg three times as much.
+        rows = f"json_to_recordset(CAST(:rows AS json)) AS new ({record})"
+        return text(f"INSERT INTO {table} ({names}) SELECT {names} FROM {rows} {conflict}")  # noqa: S608 our own names
+
+    def bound_rows(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Parameters of an `insertion`."""
+        return rows if self.is_sqlite else {"rows": to_json(rows)}
 
     def bound_pairs(self, leases: Iterable[tuple[JobId, LeaseToken]]) -> dict[str, Any]:
         """Parameters of `{pairs}`. Sorted, so that two transactions lock rows in one order."""

@@ -28,7 +28,7 @@ READY_MOST = 1_000
 PROMOTED_AT_ONCE = 1_000
 """Keeps SQLite's write transaction short when a whole library becomes due in one moment."""
 
-_EMIT = "INSERT INTO event (type, user_id, data, at) VALUES (:type, :user_id, :data, :at)"
+_EVENT = {"type": "text", "user_id": "text", "data": "text", "at": "bigint"}
 _OWN = """
 INSERT INTO queue (name, paused, paused_reason, wait_reason, owner, owner_expires_at)
 SELECT q.value, false, '', '', :controller, CAST(:expires_at AS bigint) FROM {queues} WHERE true
@@ -44,11 +44,11 @@ ORDER BY id {lock}
 # active rows are few. `- blocked` is exact up to READY_MOST blocked ones, and never hides the last ready job.
 _READY = """
 WITH blocked AS MATERIALIZED (
-    SELECT successor.queue AS queue, count(*) AS jobs
-    FROM job AS held JOIN job AS successor ON successor.dedup_key = held.dedup_key
-        AND successor.state <> 'active' AND successor.state = 'waiting'
-    WHERE held.state = 'active' AND held.dedup_key IS NOT NULL
-    GROUP BY successor.queue)
+    SELECT held.queue AS queue, count(*) AS jobs FROM job AS held
+    WHERE held.state = 'active' AND 'waiting' = (
+        SELECT successor.state FROM job AS successor
+        WHERE successor.dedup_key = held.dedup_key AND successor.state <> 'active')
+    GROUP BY held.queue)
 SELECT q.value,
     (SELECT count(*) FROM (SELECT 1 FROM job WHERE job.queue = q.value AND job.state = 'waiting' LIMIT :most) AS line),
     coalesce((SELECT blocked.jobs FROM blocked WHERE blocked.queue = q.value), 0)
@@ -104,7 +104,7 @@ class SqlQueueStore(QueueAdmin):
         self._database, self._token = database, token
         self._writer = JobWriter(sql)
         self._settling = Settling(sql, self._writer)
-        self._emit = text(_EMIT)
+        self._emit = sql.insertion("event", _EVENT)
         self._event_lock = text(f"SELECT pg_advisory_xact_lock({EVENT_LOCK})")
         self._own = sql.statement(_OWN)
         self._leases_of_predecessor = sql.statement(_LEASES_OF_PREDECESSOR)
@@ -140,7 +140,7 @@ class SqlQueueStore(QueueAdmin):
             connection.execute(self._event_lock)
         at = self._sql.now_ms(connection)
         rows = [{"type": e.type, "user_id": e.user_id, "data": to_json(e.data), "at": at} for e in events]
-        connection.execute(self._emit, rows)
+        connection.execute(self._emit, self._sql.bound_rows(rows))
         self._sql.wake(tx)
 
     def own(self, tx: Session, queues: Iterable[QueueName], controller: str, ttl_s: float) -> set[QueueName]:

@@ -1,7 +1,4 @@
-"""Adding jobs to the tables, and merging those whose dedup key is there already.
-
-On PostgreSQL a key's rows are locked first, the active one too: it may be going back at this moment, and would collide.
-"""
+"""Adding jobs to the tables, merging those whose dedup key is there already, and writing changed rows back."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,30 +8,29 @@ from sqlalchemy import Connection
 from cluster.db.queue_sql import QueueSql, row_of
 from cluster.db.tables.base import to_json
 from cluster.queue.row import JobRow, merged
-from cluster.queue.states import JobState
 
-_KNOWN_SQLITE = "SELECT {row} FROM job WHERE state <> 'active' AND dedup_key {in_keys}"
-# One statement per partial index: PostgreSQL proves no index usable for the key alone.
-_KNOWN_POSTGRES = """
-WITH held AS (SELECT {row} FROM job WHERE state = 'active' AND dedup_key {in_keys} ORDER BY dedup_key {lock}),
-     others AS (SELECT {row} FROM job WHERE state <> 'active' AND dedup_key {in_keys} ORDER BY dedup_key {lock})
-SELECT * FROM held UNION ALL SELECT * FROM others
+# A probe per key: as one condition it may be planned as a walk over the whole table.
+_OF_KEYS = """
+SELECT {row} FROM job WHERE state <> 'active' AND id IN (
+    SELECT (SELECT job.id FROM job WHERE job.dedup_key = k.value AND job.state <> 'active') FROM {keys})
+ORDER BY id {lock}
 """
-_INSERT_SQLITE = """
-INSERT INTO job (queue, name, payload, state, order_key, enqueued_at, run_at, dedup_key, asset_id,
-                 attempts, deaths, alone, last_error)
-VALUES (:queue, :name, :payload, :state, :order_key, :enqueued_at, :run_at, :dedup_key, :asset_id, 0, 0, false, '')
-"""
-_INSERT_POSTGRES = """
-INSERT INTO job (queue, name, payload, state, order_key, enqueued_at, run_at, dedup_key, asset_id,
-                 attempts, deaths, alone, last_error)
-SELECT *, 0, 0, false, ''
-FROM unnest(CAST(:queue AS text[]), CAST(:name AS text[]), CAST(:payload AS text[]), CAST(:state AS text[]),
-            CAST(:order_key AS bigint[]), CAST(:enqueued_at AS bigint[]), CAST(:run_at AS bigint[]),
-            CAST(:dedup_key AS text[]), CAST(:asset_id AS text[]))
-ON CONFLICT (dedup_key) WHERE state <> 'active' DO NOTHING
-RETURNING dedup_key
-"""
+_COLUMNS = {
+    "queue": "text",
+    "name": "text",
+    "payload": "text",
+    "state": "text",
+    "order_key": "bigint",
+    "enqueued_at": "bigint",
+    "run_at": "bigint",
+    "dedup_key": "text",
+    "asset_id": "text",
+    "attempts": "int",
+    "deaths": "int",
+    "alone": "bool",
+    "last_error": "text",
+}
+_KEY_TAKEN = "ON CONFLICT (dedup_key) WHERE state <> 'active' DO NOTHING"
 _UPDATE = """
 UPDATE job SET payload = :payload, state = :state, order_key = :order_key, enqueued_at = :enqueued_at,
     run_at = :run_at, attempts = :attempts, deaths = :deaths, alone = :alone, lease_token = :lease_token,
@@ -49,51 +45,43 @@ class JobWriter:
 
     def __init__(self, sql: QueueSql) -> None:
         self._sql = sql
-        self._known = sql.statement(_KNOWN_SQLITE if sql.is_sqlite else _KNOWN_POSTGRES)
-        self._insert = sql.statement(_INSERT_SQLITE if sql.is_sqlite else _INSERT_POSTGRES)
+        self._of_keys = sql.statement(_OF_KEYS)
+        self._insert = sql.insertion("job", _COLUMNS, _KEY_TAKEN)
         self._update = sql.statement(_UPDATE)
 
     def add(self, connection: Connection, rows: Sequence[JobRow]) -> int:
         """Insert rows or merge them with those of their key; returns how many were inserted."""
         new = 0
         while rows:
+            inserted = self._insert_all(connection, rows)
+            new += inserted
+            if inserted == len(rows):
+                break
+            # Those just inserted are found too, and merge with themselves: nothing changes.
             known = self.of_keys(connection, [row.dedup_key for row in rows if row.dedup_key is not None])
-            changed = []
-            for row in rows:
-                if (old := known.get(row.dedup_key)) is not None and (now := merged(old, row)) != old:
-                    changed.append(now)
-            self.update(connection, changed)
-            fresh = [row for row in rows if row.dedup_key not in known]
-            left = self._insert_all(connection, fresh)
-            new += len(fresh) - len(left)
-            rows = left  # another transaction inserted these keys since we looked: look again
+            pairs = [(known[row.dedup_key], row) for row in rows if row.dedup_key in known]
+            self.update(connection, [now for old, row in pairs if (now := merged(old, row)) != old])
+            # On PostgreSQL another transaction may have leased or ended the row that was in the way: again.
+            rows = [row for row in rows if row.dedup_key is not None and row.dedup_key not in known]
         return new
 
     def of_keys(self, connection: Connection, keys: Sequence[str]) -> dict[str | None, JobRow]:
         """The rows of these keys that are not active, locked."""
         if not keys:
             return {}
-        found = connection.execute(self._known, {"keys": self._sql.bound_list(sorted(keys))}).all()
-        rows = (row_of(columns) for columns in found if columns[3] != JobState.ACTIVE)
-        return {row.dedup_key: row for row in rows}
+        found = connection.execute(self._of_keys, {"keys": self._sql.bound_list(keys)})
+        return {row.dedup_key: row for row in map(row_of, found)}
 
     def update(self, connection: Connection, rows: Sequence[JobRow]) -> None:
         """Write back everything of a row that can change."""
         if rows:
             connection.execute(self._update, [_changeable(row) for row in rows])
 
-    def _insert_all(self, connection: Connection, rows: Sequence[JobRow]) -> list[JobRow]:
-        """Insert; returns the rows whose key another transaction took, which SQLite's lock rules out."""
-        if not rows:
-            return []
-        if self._sql.is_sqlite:
-            connection.execute(self._insert, [_new(row) for row in rows])
-            return []
-        ordered = sorted(rows, key=lambda row: row.dedup_key or "")  # two transactions then wait in one direction
-        records = [_new(row) for row in ordered]
-        columns = {name: [record[name] for record in records] for name in records[0]}
-        taken = set(connection.execute(self._insert, columns).scalars())
-        return [row for row in ordered if row.dedup_key is not None and row.dedup_key not in taken]
+    def _insert_all(self, connection: Connection, rows: Sequence[JobRow]) -> int:
+        """Insert those whose key is free; returns how many."""
+        # Sorted, so that on PostgreSQL two transactions with the same keys wait in one direction.
+        ordered = rows if self._sql.is_sqlite else sorted(rows, key=lambda row: row.dedup_key or "")
+        return connection.execute(self._insert, self._sql.bound_rows([_new(row) for row in ordered])).rowcount
 
 
 def _new(row: JobRow) -> dict[str, Any]:
@@ -107,6 +95,10 @@ def _new(row: JobRow) -> dict[str, Any]:
         "run_at": row.run_at_ms,
         "dedup_key": row.dedup_key,
         "asset_id": row.asset_id,
+        "attempts": row.attempts,
+        "deaths": row.deaths,
+        "alone": row.alone,
+        "last_error": row.last_error,
     }
 
 
