@@ -4,6 +4,7 @@ Loops, store, photos and programs are real; only the runner is the inline one.
 """
 
 import hashlib
+import json
 import subprocess
 import time
 import uuid
@@ -41,10 +42,12 @@ from tasks.binding import CONFIG_TTL_S, Contexts, bind
 from tasks.inline_runner import InlineRunner
 from tasks.jobs import generate_thumbnails
 from tasks.jobs.delete_files import delete_files
+from tasks.media.formats import is_image
 from tasks.pipeline import after_upload, follow
 from tasks.registry import JOBS
 from tasks.row_runner import RowRunner
 from tests.programs import program
+from tests.shared_media import media_dir
 
 TAKEN = "2021:07:14 18:30:05"
 PARIS = (48.8566, 2.3522)
@@ -598,6 +601,44 @@ def test_running_a_job_twice_leaves_the_rows_of_once(stack: Stack) -> None:
         assert len(session.scalars(select(AssetFile)).all()) == 2
         status = session.get_one(AssetJobStatus, asset_id)
     assert status.metadata_extracted_at is not None
+
+
+def test_every_shared_photo_is_complete_and_agrees_with_exiftool(stack: Stack) -> None:
+    photos = {
+        stack.upload(path.name, path): path
+        for path in sorted(media_dir().rglob("*"))
+        if path.is_file() and is_image(path.name)
+    }
+    assert len(photos) > 10
+
+    stack.drain(timeout_s=110)
+
+    assert stack.failed() == {}
+    for asset_id, path in photos.items():
+        asset, exif, files = stack.asset(asset_id), stack.exif(asset_id), stack.files(asset_id)
+        assert asset.thumbhash, path
+        with Image.open(files["preview"]) as preview, Image.open(files["thumbnail"]) as thumbnail:
+            assert (preview.width > preview.height) is (asset.width_px > asset.height_px), path  # type: ignore[operator]
+            assert min(preview.size) == min(1440, asset.width_px, asset.height_px), path  # type: ignore[type-var]
+            assert min(thumbnail.size) == min(250, *preview.size), path
+        said = exiftool(path)
+        assert exif.file_size_bytes == path.stat().st_size
+        if "Make" in said:
+            assert (exif.make, exif.model) == (said["Make"].strip(), said["Model"].strip()), path
+        assert f"{exif.image_width_px} {exif.image_height_px}" == said["ImageSize"].replace("x", " "), path
+        assert exif.iso == said.get("ISO"), path
+        if said.get("GPSLatitude"):  # an empty one is none
+            assert exif.latitude == pytest.approx(said["GPSLatitude"], abs=1e-6), path
+            assert exif.longitude == pytest.approx(said["GPSLongitude"], abs=1e-6), path
+        if "DateTimeOriginal" in said:
+            assert f"{asset.local_date_time:%Y:%m:%d %H:%M:%S}" == said["DateTimeOriginal"][:19], path
+
+
+def exiftool(path: Path) -> dict[str, Any]:
+    """What the program says when it is asked afresh, numbers as numbers."""
+    asked = [program("exiftool"), "-json", "-n", str(path)]
+    said: list[dict[str, Any]] = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    return said[0]
 
 
 def clip(path: Path) -> Path:
