@@ -46,7 +46,7 @@ def render_image(
         embedded_edge_px=_embedded_edge(renditions) if extract_embedded else None,
     )
     picture = decode(source, name, request)
-    small = shrunk(picture.image, short_edge_px, max(picture.image.size))
+    small = shrunk(picture.image, (picture.width_px, picture.height_px), short_edge_px)
     image = upright(converted(small, picture.profile, request.space), picture.orientation)
     return write_renditions(image, renditions, request.space, picture.upright_size_px)
 

@@ -92,15 +92,20 @@ def write_renditions(
     made: dict[int, Rendered] = {}
     largest_first = sorted(enumerate(renditions), key=lambda item: -(item[1].size_px or 1 << 31))
     for index, rendition in largest_first:
-        image = shrunk(image, rendition.size_px, LONGEST_SIDE_OF_FORMAT_PX[rendition.format])
+        image = shrunk(image, source_size_px, rendition.size_px, LONGEST_SIDE_OF_FORMAT_PX[rendition.format])
         made[index] = _write(image, rendition, space)
     files = tuple(made[index] for index in range(len(renditions)))
     return Thumbnails(files, _hash(image), *source_size_px)
 
 
-def shrunk(image: Image.Image, short_edge_px: int | None, longest_px: int) -> Image.Image:
-    """`image` in the size of `size_outside`; itself where it has that size."""
-    size = size_outside(*image.size, short_edge_px, longest_px)
+def shrunk(
+    image: Image.Image, source_size_px: tuple[int, int], short_edge_px: int | None, longest_px: int | None = None
+) -> Image.Image:
+    """`image` in the size of `size_outside`; itself where it has that size. The size is worked out from the source's, so
+    that it does not drift when one rendition is made from another; `image` is never enlarged to it."""
+    size = size_outside(*source_size_px, short_edge_px, longest_px or max(source_size_px))
+    if size[0] > image.width or size[1] > image.height:
+        size = size_outside(*image.size, short_edge_px, longest_px or max(image.size))
     # Averaging whole blocks of pixels first, down to twice the size, shows no difference and halves the time.
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
