@@ -1,0 +1,101 @@
+"""Users, their sessions and API keys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.orm import Session as DatabaseSession
+
+from cluster.db.tables.user import ApiKey, Session, User
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """A session that a token opened, with what a request needs of its user."""
+
+    session_id: str
+    user_id: str
+    is_admin: bool
+    seen_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """An API key, with what a request needs of its user."""
+
+    key_id: str
+    user_id: str
+    is_admin: bool
+    permissions: frozenset[str]
+
+
+def session_by_token(session: DatabaseSession, token_sha256: str) -> KnownSession | None:
+    """The session of this token, unless its user is deleted."""
+    row = session.execute(
+        select(Session.id, User.id, User.is_admin, Session.updated_at, Session.expires_at)
+        .join(User, User.id == Session.user_id)
+        .where(Session.token_sha256 == token_sha256, User.deleted_at.is_(None))
+    ).one_or_none()
+    return KnownSession(*row) if row is not None else None
+
+
+def api_key_by_digest(session: DatabaseSession, key_sha256: str) -> KnownKey | None:
+    """The API key with this digest, unless its user is deleted."""
+    row = session.execute(
+        select(ApiKey.id, User.id, User.is_admin, ApiKey.permissions)
+        .join(User, User.id == ApiKey.user_id)
+        .where(ApiKey.key_sha256 == key_sha256, User.deleted_at.is_(None))
+    ).one_or_none()
+    return KnownKey(row[0], row[1], row[2], frozenset(row[3])) if row is not None else None
+
+
+def touch_session(session: DatabaseSession, session_id: str, now: datetime) -> None:
+    """Note that the session was used."""
+    session.execute(update(Session).where(Session.id == session_id).values(updated_at=now))
+
+
+def has_admin(session: DatabaseSession) -> bool:
+    """Whether the first account has been made."""
+    return bool(session.scalar(select(exists().where(User.is_admin))))
+
+
+def by_id(session: DatabaseSession, user_id: str) -> User | None:
+    return session.get(User, user_id)
+
+
+def by_email(session: DatabaseSession, email: str) -> User | None:
+    """Living users only; addresses compare without case."""
+    return session.scalar(select(User).where(func.lower(User.email) == email.lower(), User.deleted_at.is_(None)))
+
+
+def all_users(session: DatabaseSession, *, with_deleted: bool = False) -> list[User]:
+    """In the order in which they came."""
+    query = select(User).order_by(User.created_at)
+    return list(session.scalars(query if with_deleted else query.where(User.deleted_at.is_(None))))
+
+
+def sessions_of(session: DatabaseSession, user_id: str) -> list[Session]:
+    """Last used first."""
+    return list(
+        session.scalars(select(Session).where(Session.user_id == user_id).order_by(Session.updated_at.desc()))
+    )
+
+
+def delete_sessions(session: DatabaseSession, user_id: str, *, keep: str | None = None, only: str | None = None) -> int:
+    """End sessions of a user: all, all but `keep`, or `only` one; returns how many."""
+    query = delete(Session).where(Session.user_id == user_id)
+    if keep is not None:
+        query = query.where(Session.id != keep)
+    if only is not None:
+        query = query.where(Session.id == only)
+    return session.execute(query).rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def api_keys_of(session: DatabaseSession, user_id: str) -> list[ApiKey]:
+    """In the order in which they were made."""
+    return list(session.scalars(select(ApiKey).where(ApiKey.user_id == user_id).order_by(ApiKey.created_at)))
+
+
+def api_key_of(session: DatabaseSession, user_id: str, key_id: str) -> ApiKey | None:
+    return session.scalar(select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.id == key_id))

@@ -1,0 +1,152 @@
+"""What each request gets: the services, and who asks. Source: spec/api.md §1."""
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Annotated, Any, cast
+
+from anyio import to_thread
+from fastapi import Depends
+from sqlalchemy.orm import Session
+from starlette.requests import HTTPConnection
+
+from cluster.clock import Clock
+from cluster.db.engine import Database
+from cluster.db.queries import users
+from cluster.errors import Forbidden, NotAuthenticated
+from cluster.queue.store import QueueStore
+from cluster.settings import Settings
+from cluster.storage.layout import StorageLayout
+from serve_app.permissions import ALL, ANY, covers
+
+SESSION_COOKIE = "immich_access_token"
+SEEN_EVERY = timedelta(hours=1)
+"""A session's "last seen" is no more exact than this: a write for every request would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the API works with, wired in `bootstrap`."""
+
+    settings: Settings
+    database: Database
+    store: QueueStore
+    layout: StorageLayout
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. A session may do everything; an API key what it was granted (`permissions`, None for a session)."""
+
+    user_id: str
+    is_admin: bool
+    session_id: str | None = None
+    api_key_id: str | None = None
+    permissions: frozenset[str] | None = None
+
+
+class CredentialKind(Enum):
+    """How somebody proves who they are."""
+
+    SESSION = "session"
+    API_KEY = "api key"
+    SHARE_KEY = "share key"
+    SHARE_SLUG = "share slug"
+
+
+REFUSALS = {
+    CredentialKind.SESSION: "Invalid user token",
+    CredentialKind.API_KEY: "Invalid API key",
+    CredentialKind.SHARE_KEY: "Invalid share key",
+    CredentialKind.SHARE_SLUG: "Invalid share slug",
+}
+
+
+def hashed(secret: str) -> str:
+    """How tokens and keys are stored. They are 32 random bytes, so no slow hash is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def find_credential(request: HTTPConnection) -> tuple[CredentialKind, str] | None:
+    """The first that is given, in Immich's order."""
+    headers, query = request.headers, request.query_params
+    authorization = headers.get("authorization", "")
+    bearer = authorization[7:].strip() if authorization[:7].lower() == "bearer " else ""
+    candidates = (
+        (CredentialKind.SHARE_KEY, headers.get("x-immich-share-key") or query.get("key")),
+        (CredentialKind.SHARE_SLUG, headers.get("x-immich-share-slug") or query.get("slug")),
+        (CredentialKind.SESSION, headers.get("x-immich-user-token")),
+        (CredentialKind.SESSION, headers.get("x-immich-session-token")),
+        (CredentialKind.SESSION, query.get("sessionKey")),
+        (CredentialKind.SESSION, bearer),
+        (CredentialKind.SESSION, request.cookies.get(SESSION_COOKIE)),
+        (CredentialKind.API_KEY, headers.get("x-api-key") or query.get("apiKey")),
+    )
+    return next(((kind, value) for kind, value in candidates if value), None)
+
+
+def authenticate(services: Services, request: HTTPConnection) -> Caller:
+    """Who asks. Blocks. Raises NotAuthenticated."""
+    credential = find_credential(request)
+    if credential is None:
+        raise NotAuthenticated("Authentication required")
+    kind, secret = credential
+    with services.database.reader() as session:
+        caller = _caller(services, session, kind, hashed(secret))
+    if caller is None:
+        raise NotAuthenticated(REFUSALS[kind])
+    return caller
+
+
+def _caller(services: Services, session: Session, kind: CredentialKind, digest: str) -> Caller | None:
+    now = services.clock.now()
+    if kind is CredentialKind.SESSION:
+        found = users.session_by_token(session, digest)
+        if found is None or (found.expires_at is not None and found.expires_at <= now):
+            return None
+        if now - found.seen_at > SEEN_EVERY:
+            _note_seen(services, found.session_id)
+        return Caller(found.user_id, found.is_admin, session_id=found.session_id)
+    if kind is CredentialKind.API_KEY:
+        key = users.api_key_by_digest(session, digest)
+        if key is None:
+            return None
+        return Caller(key.user_id, key.is_admin, api_key_id=key.key_id, permissions=key.permissions)
+    return None
+
+
+def _note_seen(services: Services, session_id: str) -> None:
+    with services.database.session() as session:
+        users.touch_session(session, session_id, services.clock.now())
+
+
+def services_of(request: HTTPConnection) -> Services:
+    """The services of the app that got this request."""
+    return cast(Services, request.app.state.services)
+
+
+def check_permission(caller: Caller, permission: str, *, admin: bool) -> None:
+    """Raises Forbidden when the caller may not do this."""
+    if admin and not caller.is_admin:
+        raise Forbidden("Forbidden")
+    if caller.permissions is not None and not covers(caller.permissions, permission):
+        raise Forbidden(f"Missing required permission: {permission}")
+
+
+def allow(permission: str = ALL, *, admin: bool = False) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """A dependency: the caller, when they may do `permission` (and are an admin, where it takes one)."""
+
+    async def caller(request: HTTPConnection) -> Caller:
+        found = await to_thread.run_sync(authenticate, services_of(request), request)
+        check_permission(found, permission, admin=admin)
+        return found
+
+    return caller
+
+
+ServicesOf = Annotated[Services, Depends(services_of)]
+AnyCaller = Annotated[Caller, Depends(allow(ANY))]
+SignedIn = Annotated[Caller, Depends(allow())]
