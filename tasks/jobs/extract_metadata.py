@@ -154,7 +154,9 @@ def _summary(video: VideoFacts) -> VideoSummary:
 
 def save(context: Context, lease: Lease, output: MetadataOutput) -> frozenset[Fact]:
     asset_id, session = lease.payload["id"], context.session
-    known = select(Asset.type, Asset.is_edited, Asset.width_px).where(Asset.id == asset_id).with_for_update()
+    known = (
+        select(Asset.type, Asset.is_edited, Asset.width_px).where(Asset.id == asset_id).with_for_update(key_share=True)
+    )
     asset = session.execute(known).one_or_none()
     if asset is None:
         return frozenset({GONE})

@@ -189,7 +189,11 @@ def _removed_on_error(paths: Sequence[Path]) -> Iterator[None]:
 
 def save(context: Context, lease: Lease, output: Thumbnails) -> frozenset[Fact]:
     asset_id, session = lease.payload["id"], context.session
-    known = select(Asset.type, Asset.visibility, Asset.thumbhash).where(Asset.id == asset_id).with_for_update()
+    known = (
+        select(Asset.type, Asset.visibility, Asset.thumbhash)
+        .where(Asset.id == asset_id)
+        .with_for_update(key_share=True)
+    )
     asset = session.execute(known).one_or_none()
     if asset is None:  # deleted while we worked: the files that were just put in place are nobody's
         context.store.enqueue(session, [delete_files(files(output))])

@@ -31,12 +31,12 @@ from cluster.loops.in_flight import InFlight
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import Call, CallEnd
 from cluster.names import JobName, QueueName
-from cluster.queue.job import Lease, NewJob, Place, asset_job
+from cluster.queue.job import Done, Fact, FollowUps, Lease, NewJob, Place, Skipped, asset_job
 from cluster.queue.states import JobState
 from cluster.queue.store import JobRecord
 from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
-from cluster.system_config import SystemConfig, concurrency_of, defaults, merge
+from cluster.system_config import SystemConfig, defaults, merge
 from tasks import queue_all
 from tasks.binding import CONFIG_TTL_S, Contexts, bind
 from tasks.inline_runner import InlineRunner
@@ -182,16 +182,16 @@ def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
     program("exiftool"), program("ffmpeg")
     database, media = Database(database_url), tmp_path / "media"
     Base.metadata.create_all(database.durable)
-    owner, stored_config = add_user(database), {}
+    owner, stored_config = add_user(database), dict[str, Any]()
     settings = read_settings({"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(tmp_path)})
     store, clock, seen = SqlQueueStore(database), Clock(), list[tuple[JobName, str | None]]()
 
     def read_config(session: Any) -> SystemConfig:
         return merge(defaults(settings), stored_config)
 
-    def follow_and_note(lease: Lease, *ended: Any) -> Any:
+    def follow_and_note(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps:
         seen.append((lease.name, lease.asset_id))
-        return follow(lease, *ended)
+        return follow(lease, outcome, facts)
 
     contexts = Contexts(store, settings, StorageLayout(media), read_config, clock)
     handlers, runner = bind(JOBS, contexts), InlineRunner()
@@ -204,7 +204,7 @@ def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
         InFlight(),
         Identity("test", "1"),
         owned=lambda: set(QueueName),
-        concurrency=lambda queue: concurrency_of(read_config(None), queue),
+        concurrency=lambda queue: 2,
         cpus=lambda: 2.0,
         media_present=lambda: True,
     )
@@ -223,7 +223,14 @@ def add_user(database: Database) -> str:
 def photo(width: int = 1600, height: int = 1200, *, orientation: int = 1) -> bytes:
     """A JPEG from a camera in Paris, red on the left and blue on the right, with sensor noise's worth of detail."""
     image = Image.linear_gradient("L").resize((width, height))
-    image = Image.merge("RGB", (image.rotate(90, expand=False).resize((width, height)), image, image.transpose(1)))
+    image = Image.merge(
+        "RGB",
+        (
+            image.rotate(90, expand=False).resize((width, height)),
+            image,
+            image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        ),
+    )
     exif = {
         "0th": {
             piexif.ImageIFD.Make: b"Helio",
