@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.names import JobName
+from cluster.names import QUEUE_OF_JOB, JobName
 from cluster.queue.job import Place
 from tasks.job import Job, RowJob
 from tasks.jobs import not_implemented
@@ -44,8 +44,6 @@ def test_a_job_is_either_done_or_on_one_of_the_lists() -> None:
 def test_a_placeholder_does_not_raise_the_batch_of_a_queue_with_work_of_its_own() -> None:
     """A queue leases by its largest batch; what no call can take would be leased and given back, again and again."""
     worked = {job.spec.name: job.spec.batch for job in JOBS if job not in not_implemented.JOBS}
-    from cluster.names import QUEUE_OF_JOB
-
     for job in not_implemented.JOBS:
         neighbours = [batch for name, batch in worked.items() if QUEUE_OF_JOB[name] == QUEUE_OF_JOB[job.spec.name]]
         assert not neighbours or job.spec.batch <= max(neighbours), job.spec.name
