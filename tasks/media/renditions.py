@@ -101,8 +101,8 @@ def write_renditions(
 def shrunk(
     image: Image.Image, source_size_px: tuple[int, int], short_edge_px: int | None, longest_px: int | None = None
 ) -> Image.Image:
-    """`image` in the size of `size_outside`; itself where it has that size. The size is worked out from the source's, so
-    that it does not drift when one rendition is made from another; `image` is never enlarged to it."""
+    """`image` in the size of `size_outside`; itself where it has that size, never enlarged. The size is worked out
+    from the source's, so that it does not drift when one rendition is made from another."""
     size = size_outside(*source_size_px, short_edge_px, longest_px or max(source_size_px))
     if size[0] > image.width or size[1] > image.height:
         size = size_outside(*image.size, short_edge_px, longest_px or max(image.size))
