@@ -88,6 +88,17 @@ def asset_with_exif(session: Session, asset_id: str) -> tuple[Asset, AssetExif |
     return None if row is None else (row[0], row[1])
 
 
+def assets_with_exif(session: Session, ids: Collection[str]) -> dict[str, tuple[Asset, AssetExif | None]]:
+    """As `asset_with_exif`, for many; those that are gone are left out."""
+    found: dict[str, tuple[Asset, AssetExif | None]] = {}
+    for page in in_pages(ids):
+        rows = session.execute(
+            select(Asset, AssetExif).outerjoin(AssetExif, AssetExif.asset_id == Asset.id).where(Asset.id.in_(page))
+        )
+        found |= {row[0].id: (row[0], row[1]) for row in rows}
+    return found
+
+
 def owned_ids(session: Session, owner_id: str, ids: Collection[str]) -> set[str]:
     """Of these assets, those that belong to the user, the trash included."""
     found: set[str] = set()
@@ -156,6 +167,7 @@ def count_by_type(
     """How many assets of each type the user has. `visibility` None: timeline and archive."""
     conditions: list[ColumnElement[bool]] = [
         Asset.owner_id == owner_id,
+        Asset.status != DELETED,
         Asset.visibility == visibility if visibility else Asset.visibility.in_([TIMELINE, ARCHIVE]),
     ]
     if favorite is not None:

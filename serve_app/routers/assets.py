@@ -1,0 +1,193 @@
+"""Photos and videos: in, shown, changed, counted, deleted. Source: spec/api.md §4."""
+
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import urlencode
+
+from anyio import CancelScope, to_thread
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from serve_app.deps import Caller, Services, ServicesOf, allow, authenticate, check_permission
+from serve_app.file_response import respond_with_file
+from serve_app.multipart import UploadCutOff, read_form
+from serve_app.services import serve_media
+from serve_app.services.asset_statistics import count_assets
+from serve_app.services.check_upload import check_uploads, parse_checksum
+from serve_app.services.delete_asset import delete_assets
+from serve_app.services.get_asset import check_access, get_asset, get_metadata
+from serve_app.services.run_asset_jobs import run_asset_jobs
+from serve_app.services.serve_media import ServedFile, ThumbnailSize
+from serve_app.services.update_asset import update_asset, update_assets
+from serve_app.services.upload import Upload, Uploaded, find_upload
+from serve_app.wire import asset as wire
+
+router = APIRouter(tags=["assets"])
+
+Uploader = Annotated[Caller, Depends(allow("asset.upload"))]
+Reader = Annotated[Caller, Depends(allow("asset.read"))]
+Editor = Annotated[Caller, Depends(allow("asset.update"))]
+Deleter = Annotated[Caller, Depends(allow("asset.delete"))]
+
+
+@router.post("/assets", status_code=201, response_model=wire.UploadResponse)
+async def upload_asset(
+    request: Request,
+    services: ServicesOf,
+    caller: Uploader,
+    x_immich_checksum: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Take a file in. One that the caller is known to have is answered before its bytes are read."""
+    sha1 = parse_checksum(x_immich_checksum or "")
+    known = await to_thread.run_sync(find_upload, services, caller.user_id, sha1) if sha1 else None
+    if known is not None:
+        return _uploaded(known)
+    upload = Upload(services, caller.user_id)
+    try:
+        texts = await read_form(request.receive, request.headers.get("content-type", ""), upload.open_file)
+        details = _read_texts(texts).details()
+        return _uploaded(await to_thread.run_sync(upload.accept, details))
+    except UploadCutOff:
+        return Response(status_code=400)  # to nobody
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(upload.discard)
+
+
+@router.post("/assets/bulk-upload-check", response_model_exclude_none=True)
+def check_bulk_upload(
+    body: wire.BulkUploadCheck, services: ServicesOf, caller: Uploader
+) -> wire.BulkUploadCheckResponse:
+    files = [(item.id, item.checksum) for item in body.assets]
+    return wire.checked_response(check_uploads(services, caller.user_id, files))
+
+
+@router.post("/assets/jobs", status_code=204)
+def run_jobs(
+    body: wire.RunAssetJobs, services: ServicesOf, caller: Annotated[Caller, Depends(allow("job.create"))]
+) -> None:
+    run_asset_jobs(services, caller.user_id, body.asset_ids, wire.ASSET_JOBS[body.name])
+
+
+@router.get("/assets/statistics")
+def get_asset_statistics(
+    services: ServicesOf,
+    caller: Annotated[Caller, Depends(allow("asset.statistics"))],
+    is_favorite: Annotated[bool | None, Query(alias="isFavorite")] = None,
+    is_trashed: Annotated[bool | None, Query(alias="isTrashed")] = None,
+    visibility: wire.Visibility | None = None,
+) -> wire.AssetStatistics:
+    counts = count_assets(services, caller.user_id, favorite=is_favorite, trashed=is_trashed, visibility=visibility)
+    return wire.statistics_response(counts)
+
+
+@router.put("/assets", status_code=204)
+@router.patch("/assets", status_code=204, include_in_schema=False)
+def update_many_assets(body: wire.UpdateAssets, services: ServicesOf, caller: Editor) -> None:
+    update_assets(services, caller.user_id, body.ids, body.changes())
+
+
+@router.delete("/assets", status_code=204)
+def delete_many_assets(body: wire.DeleteAssets, services: ServicesOf, caller: Deleter) -> None:
+    delete_assets(services, caller.user_id, body.ids, body.force)
+
+
+@router.get("/assets/{asset_id}")
+def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> wire.AssetResponse:
+    return wire.asset_response(*get_asset(services, caller.user_id, asset_id))
+
+
+@router.put("/assets/{asset_id}")
+@router.patch("/assets/{asset_id}", include_in_schema=False)
+def update_one_asset(
+    asset_id: wire.Uuid, body: wire.UpdateAsset, services: ServicesOf, caller: Editor
+) -> wire.AssetResponse:
+    return wire.asset_response(*update_asset(services, caller.user_id, asset_id, body.changes()))
+
+
+@router.get("/assets/{asset_id}/metadata")
+def get_asset_metadata(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> list[wire.MetadataResponse]:
+    return [wire.metadata_response(row) for row in get_metadata(services, caller.user_id, asset_id)]
+
+
+@router.get("/assets/{asset_id}/ocr")
+def get_asset_ocr(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> list[wire.OcrResponse]:
+    """Nothing, as long as no job reads texts."""
+    check_access(services, caller.user_id, asset_id, "asset.read")
+    return []
+
+
+@router.get("/assets/{asset_id}/edits")
+def get_asset_edits(
+    asset_id: wire.Uuid, services: ServicesOf, caller: Annotated[Caller, Depends(allow("asset.edit.get"))]
+) -> wire.EditsResponse:
+    """Nothing, as long as there is no editor."""
+    check_access(services, caller.user_id, asset_id, "asset.edit.get")
+    return wire.EditsResponse(asset_id=asset_id)
+
+
+# The three below ask who calls, look the file up and read a small one in a single turn of one thread.
+
+
+@router.get("/assets/{asset_id}/thumbnail", response_class=Response)
+@router.head("/assets/{asset_id}/thumbnail", include_in_schema=False)
+async def view_asset(
+    request: Request,
+    services: ServicesOf,
+    asset_id: wire.Uuid,
+    size: ThumbnailSize = ThumbnailSize.THUMBNAIL,
+    edited: bool = False,
+) -> Response:
+    def find(user_id: str) -> ServedFile | ThumbnailSize:
+        return serve_media.thumbnail(services, user_id, asset_id, size, edited)
+
+    return await to_thread.run_sync(_answer, services, request, "asset.view", find)
+
+
+@router.get("/assets/{asset_id}/original", response_class=Response)
+@router.head("/assets/{asset_id}/original", include_in_schema=False)
+async def download_asset(request: Request, services: ServicesOf, asset_id: wire.Uuid, edited: bool = False) -> Response:
+    def find(user_id: str) -> ServedFile:
+        return serve_media.original(services, user_id, asset_id, edited)
+
+    return await to_thread.run_sync(_answer, services, request, "asset.download", find)
+
+
+@router.get("/assets/{asset_id}/video/playback", response_class=Response)
+@router.head("/assets/{asset_id}/video/playback", include_in_schema=False)
+async def play_asset_video(request: Request, services: ServicesOf, asset_id: wire.Uuid) -> Response:
+    def find(user_id: str) -> ServedFile:
+        return serve_media.playback(services, user_id, asset_id)
+
+    return await to_thread.run_sync(_answer, services, request, "asset.view", find)
+
+
+def _answer(
+    services: Services, request: Request, permission: str, find: Callable[[str], ServedFile | ThumbnailSize]
+) -> Response:
+    caller = authenticate(services, request)
+    check_permission(caller, permission, admin=False)
+    found = find(caller.user_id)
+    if isinstance(found, ThumbnailSize):
+        return _redirect(request, found)
+    return respond_with_file(found.path, found.content_type, found.file_name, request.headers)
+
+
+def _redirect(request: Request, size: ThumbnailSize) -> Response:
+    """To this picture in another size; the original has an address of its own."""
+    query = urlencode({**request.query_params, "size": size.value})
+    return RedirectResponse(f"{'original' if size is ThumbnailSize.ORIGINAL else 'thumbnail'}?{query}", 302)
+
+
+def _read_texts(texts: dict[str, str]) -> wire.UploadForm:
+    try:
+        return wire.UploadForm.model_validate(texts)
+    except ValidationError as error:
+        issues = error.errors(include_url=False)
+        raise RequestValidationError([{**issue, "loc": ("body", *issue["loc"])} for issue in issues]) from error
+
+
+def _uploaded(uploaded: Uploaded) -> JSONResponse:
+    return JSONResponse(wire.uploaded_response(uploaded).model_dump(by_alias=True), 201 if uploaded.created else 200)

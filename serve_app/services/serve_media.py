@@ -1,0 +1,98 @@
+"""Finds the file that a client wants to see. What is served lies in the media root, or in the roots of the asset's own
+external library; a row that points elsewhere is not followed. Source: spec/api.md §4.2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path, PurePath
+
+from cluster.db.queries import assets
+from cluster.db.queries.assets import MediaSource
+from cluster.errors import NotFound, PathEscapes
+from cluster.storage.layout import inside
+from serve_app.deps import Services
+from serve_app.services.get_asset import no_access
+from tasks.media.formats import is_web_displayable, mime_type
+
+
+class ThumbnailSize(StrEnum):
+    """What a client may ask for; the values are the wire's."""
+
+    ORIGINAL = "original"
+    FULLSIZE = "fullsize"
+    PREVIEW = "preview"
+    THUMBNAIL = "thumbnail"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """A file to send, and what the client should call it."""
+
+    path: Path
+    content_type: str
+    file_name: str
+
+
+def thumbnail(
+    services: Services, user_id: str, asset_id: str, size: ThumbnailSize, edited: bool
+) -> ServedFile | ThumbnailSize:
+    """The picture in this size, or the size to ask for instead. Raises BadRequest, NotFound. Blocks: one query."""
+    if size is ThumbnailSize.ORIGINAL:
+        return size
+    source = _source(services, user_id, asset_id, "asset.view")
+    path = _derived(source, size.value, edited)
+    if size is ThumbnailSize.FULLSIZE:
+        if is_web_displayable(source.original_path) and not (edited and source.edited_files):
+            return ThumbnailSize.ORIGINAL
+        if path is None:
+            return ThumbnailSize.PREVIEW
+    if path is None:
+        raise NotFound("Asset media not found")
+    name = PurePath(source.original_file_name).stem + f"_{size.value}" + PurePath(path).suffix
+    return _served(services, source, path, name)
+
+
+def original(services: Services, user_id: str, asset_id: str, edited: bool) -> ServedFile:
+    """The file as it came, or as edited where there is an edit. Raises BadRequest, NotFound. Blocks."""
+    source = _source(services, user_id, asset_id, "asset.download")
+    path = source.edited_files.get("fullsize") if edited else None
+    return _served(services, source, path or source.original_path, source.original_file_name)
+
+
+def playback(services: Services, user_id: str, asset_id: str) -> ServedFile:
+    """The encoded video, or the original where there is none. Raises BadRequest, NotFound. Blocks."""
+    source = _source(services, user_id, asset_id, "asset.view")
+    if source.type != assets.VIDEO:
+        raise NotFound("Asset is not a video")
+    path = source.files.get("encoded_video") or source.original_path
+    return _served(services, source, path, PurePath(source.original_file_name).stem + PurePath(path).suffix)
+
+
+def _source(services: Services, user_id: str, asset_id: str, permission: str) -> MediaSource:
+    with services.database.reader() as session:
+        source = assets.media_source(session, user_id, asset_id)
+    if source is None:
+        raise no_access(permission)
+    return source
+
+
+def _derived(source: MediaSource, kind: str, edited: bool) -> str | None:
+    return (source.edited_files.get(kind) if edited else None) or source.files.get(kind)
+
+
+def _served(services: Services, source: MediaSource, path: str, file_name: str) -> ServedFile:
+    roots = [services.layout.media_root, *map(Path, source.import_paths)]
+    if not _within(Path(path), roots):
+        raise NotFound("Asset media not found")
+    return ServedFile(Path(path), mime_type(path), file_name)
+
+
+def _within(path: Path, roots: Sequence[Path]) -> bool:
+    for root in roots:
+        try:
+            inside(root, path)
+        except PathEscapes:
+            continue
+        return True
+    return False

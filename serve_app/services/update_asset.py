@@ -1,0 +1,146 @@
+"""Changes what a person may say of an asset. What also stands in the file is locked, so that reading the file again
+does not undo it, and goes to the sidecar by a job. Source: spec/pipeline.md §3, §5, spec/api.md §4.2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from cluster.db.queries import assets
+from cluster.db.tables.asset import Asset, AssetExif
+from cluster.names import JobName
+from cluster.queue.job import NewEvent, NewJob, Priority, asset_job
+from serve_app.deps import Services
+from serve_app.services.get_asset import no_access
+from serve_app.services.upload import check_motion_part, hide_motion_part
+
+
+class Unchanged(Enum):
+    """Not None, which is a value here."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+@dataclass(frozen=True, slots=True)
+class AssetChanges:
+    """What is to change. `taken_at` keeps the zone that the person wrote, if any; `shift`: later by so much."""
+
+    favorite: bool | Unchanged = UNCHANGED
+    visibility: str | Unchanged = UNCHANGED
+    duplicate_id: str | Unchanged | None = UNCHANGED
+    live_photo_video_id: str | Unchanged | None = UNCHANGED
+    description: str | Unchanged = UNCHANGED
+    rating: int | Unchanged | None = UNCHANGED
+    latitude: float | Unchanged = UNCHANGED
+    longitude: float | Unchanged = UNCHANGED
+    lens_model: str | Unchanged | None = UNCHANGED
+    taken_at: datetime | Unchanged = UNCHANGED
+    time_zone: str | Unchanged = UNCHANGED
+    shift: timedelta | Unchanged = UNCHANGED
+
+
+ASSET_COLUMNS = {"favorite": "is_favorite", "visibility": "visibility", "duplicate_id": "duplicate_id"}
+EXIF_COLUMNS = ("description", "rating", "latitude", "longitude", "lens_model")
+
+
+def update_asset(
+    services: Services, user_id: str, asset_id: str, changes: AssetChanges
+) -> tuple[Asset, AssetExif | None]:
+    """The asset as it is now. Raises BadRequest. Blocks."""
+    with services.database.session(durable=True) as session:
+        found = assets.owned_assets(session, user_id, [asset_id])
+        if not found:
+            raise no_access("asset.update")
+        asset, exif = found[0]
+        now = services.clock.now()
+        if not isinstance(changes.live_photo_video_id, Unchanged):
+            _relink(services, session, asset, changes.live_photo_video_id, now)
+        exif, locked = _apply(session, asset, exif, changes, now)
+        if locked:
+            services.store.enqueue(session, [_sidecar_write(asset_id)])
+    return asset, exif
+
+
+def update_assets(services: Services, user_id: str, ids: Sequence[str], changes: AssetChanges) -> None:
+    """The same for many, all or none; each gets its sidecar looked at, whatever changed. Raises BadRequest. Blocks."""
+    if not ids:
+        return
+    with services.database.session(durable=True) as session:
+        found = assets.owned_assets(session, user_id, ids)
+        if len(found) < len(set(ids)):
+            raise no_access("asset.update")
+        now = services.clock.now()
+        for asset, exif in found:
+            _apply(session, asset, exif, changes, now)
+        services.store.enqueue(session, [_sidecar_write(asset_id) for asset_id in dict.fromkeys(ids)])
+
+
+def _apply(
+    session: Session, asset: Asset, exif: AssetExif | None, changes: AssetChanges, now: datetime
+) -> tuple[AssetExif | None, bool]:
+    """Returns the exif row and whether anything in it is newly locked."""
+    for name, column in ASSET_COLUMNS.items():
+        value = getattr(changes, name)
+        if value is not UNCHANGED:
+            setattr(asset, column, value)
+    asset.updated_at = now
+    columns = _exif_columns(exif, changes)
+    if not columns:
+        return exif, False
+    if exif is None:
+        exif = AssetExif(asset_id=asset.id, description="", locked_properties=[])
+        session.add(exif)
+    for column, value in columns.items():
+        setattr(exif, column, value)
+    exif.locked_properties = sorted({*exif.locked_properties, *columns})
+    exif.updated_at = now
+    return exif, True
+
+
+def _exif_columns(exif: AssetExif | None, changes: AssetChanges) -> dict[str, Any]:
+    columns = {name: getattr(changes, name) for name in EXIF_COLUMNS if getattr(changes, name) is not UNCHANGED}
+    taken_at = exif.date_time_original if exif is not None else None
+    if not isinstance(changes.taken_at, Unchanged):
+        columns["date_time_original"] = changes.taken_at.astimezone(UTC)
+        columns["time_zone"] = zone_name(changes.taken_at)
+    elif not isinstance(changes.shift, Unchanged) and taken_at is not None:
+        columns["date_time_original"] = taken_at + changes.shift
+    if not isinstance(changes.time_zone, Unchanged):
+        columns["time_zone"] = changes.time_zone
+    return columns
+
+
+def _relink(services: Services, session: Session, photo: Asset, video_id: str | None, now: datetime) -> None:
+    """Give the photo its moving part, or (None) take it away: the video then stands alone again."""
+    if video_id is not None:
+        video = check_motion_part(session.get(Asset, video_id), photo.owner_id)
+        if hide_motion_part(video, now):
+            services.store.emit(session, [NewEvent("asset_hidden", photo.owner_id, {"asset_id": video_id})])
+    elif photo.live_photo_video_id is not None:
+        former = session.get(Asset, photo.live_photo_video_id)
+        if former is not None:
+            former.visibility, former.updated_at = photo.visibility, now
+            job = JobName.ASSET_GENERATE_THUMBNAILS
+            services.store.enqueue(session, [asset_job(job, former.id, notify=True, priority=Priority.PERSON_WAITS)])
+    photo.live_photo_video_id = video_id
+
+
+def _sidecar_write(asset_id: str) -> NewJob:
+    return asset_job(JobName.SIDECAR_WRITE, asset_id, priority=Priority.PERSON_WAITS)
+
+
+def zone_name(time: datetime) -> str:
+    """The zone of a time that was written with an offset, as extraction writes it: `UTC+2`, `UTC+5:30`, `UTC`."""
+    offset = time.utcoffset()
+    minutes = 0 if offset is None else round(offset.total_seconds() / 60)
+    if minutes == 0:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02d}" if rest else "")

@@ -1,0 +1,80 @@
+"""The Socket.IO server at `/api/socket.io`: who connects is asked who they are, and hears what concerns them.
+
+Rooms are named after the user and, when signed in with one, after the session. Source: spec/workers.md §8.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import socketio
+
+from serve_app.events import Message
+
+log = logging.getLogger(__name__)
+
+SOCKET_PATH = "/api/socket.io"
+DELIVERY_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who connected. `session_id` None: with an API key."""
+
+    user_id: str
+    session_id: str | None
+
+
+Authenticate = Callable[[Mapping[str, Any]], Awaitable[Listener | None]]
+"""The ASGI scope of a connection → who it is; None for nobody that we know."""
+
+
+class SocketServer:
+    """Mount `app` at `SOCKET_PATH`; `deliver` is for the tail's thread."""
+
+    def __init__(self, authenticate: Authenticate, version: Mapping[str, object]) -> None:
+        self._authenticate, self._version = authenticate, dict(version)
+        self._server = socketio.AsyncServer(
+            async_mode="asgi",
+            transports=["websocket"],
+            cors_allowed_origins="*",
+            always_connect=True,  # so that a stranger can be told why before the connection ends
+            logger=False,
+            engineio_logger=False,
+        )
+        self._server.on("connect", self._connect)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.app = socketio.ASGIApp(self._server, socketio_path=SOCKET_PATH)
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver on this loop."""
+        self._loop = loop
+
+    def listening(self) -> bool:
+        """Whether anyone is connected."""
+        return bool(self._server.manager.rooms.get("/"))
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Send in order; blocks until sent. Not to be called on the loop itself."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._send(messages), self._loop).result(DELIVERY_TIMEOUT_S)
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            try:
+                await self._server.emit(message.name, message.arguments, room=message.room)
+            except Exception:
+                log.exception("cannot send %s", message.name)  # the others must still go
+
+    async def _connect(self, connection: str, environ: Mapping[str, Any], _credentials: object = None) -> bool:
+        listener = await self._authenticate(environ["asgi.scope"])
+        if listener is None:
+            await self._server.emit("error", "unauthorized", to=connection)
+            return False
+        await self._server.enter_room(connection, listener.user_id)
+        if listener.session_id is not None:
+            await self._server.enter_room(connection, listener.session_id)
+        await self._server.emit("on_server_version", self._version, to=connection)
+        return True
