@@ -1,0 +1,33 @@
+"""What an admin sets: read, checked, stored as differences, told to everyone."""
+
+from typing import Any
+
+from cluster.db.queries import system
+from cluster.errors import BadRequest
+from cluster.queue.job import NewEvent
+from cluster.system_config import SystemConfig, defaults, validate
+from serve_app.deps import Services
+
+
+def get_config(services: Services) -> SystemConfig:
+    """The config in force."""
+    with services.database.reader() as session:
+        return system.read_config(session, services.settings)
+
+
+def default_config(services: Services) -> SystemConfig:
+    return defaults(services.settings)
+
+
+def save_config(services: Services, raw: dict[str, Any]) -> SystemConfig:
+    """Store a whole config. Raises ConfigInvalid, or BadRequest when the environment or a file decides."""
+    settings = services.settings
+    if settings.config_file is not None:
+        raise BadRequest("Cannot update configuration while IMMICH_CONFIG_FILE is in use")
+    config = validate(raw)
+    with services.database.session(durable=True) as session:
+        if settings.log_level is not None and config.logging != system.read_config(session, settings).logging:
+            raise BadRequest("Logging cannot be changed while the environment variable IMMICH_LOG_LEVEL is set.")
+        system.write_config(session, settings, config)
+        services.store.emit(session, [NewEvent("config_update")])
+        return system.read_config(session, settings)
