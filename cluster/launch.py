@@ -80,8 +80,9 @@ def head_command(settings: Settings) -> list[str]:
         "--dashboard-agent-grpc-port": port(RayPort.DASHBOARD_AGENT_GRPC),
         "--runtime-env-agent-port": port(RayPort.RUNTIME_ENV_AGENT),
         "--metrics-export-port": port(RayPort.METRICS),
-        # Ray's client server is for drivers outside the cluster: we have none
-        "--ray-client-server-port": 0,
+        # workers take any free port: their usual range holds other stacks
+        "--min-worker-port": 0,
+        "--max-worker-port": 0,
         "--include-dashboard": str(settings.dashboard).lower(),
         "--include-log-monitor": "false",
         "--object-store-memory": OBJECT_STORE_BYTES,
@@ -91,5 +92,4 @@ def head_command(settings: Settings) -> list[str]:
     if settings.num_cpus is not None:
         options["--num-cpus"] = settings.num_cpus
     flags = ["--head", "--disable-usage-stats", "--no-monitor"]
-    ray = str(Path(sys.executable).with_name("ray"))
-    return [ray, "start", *flags, *(f"{name}={value}" for name, value in options.items())]
+    return [sys.executable, "-m", "cluster.ray_start", "start", *flags, *(f"{name}={value}" for name, value in options.items())]

@@ -172,7 +172,7 @@ install_versions() {
     [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
     uv=$(find_uv)
     say "installing the versions of $requirements"
-    "$uv" pip install --quiet --python .venv/bin/python --requirement "$requirements"
+    "$uv" pip install --quiet --compile-bytecode --python .venv/bin/python --requirement "$requirements" # half the start time
     "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
     printf '%s\n' "$wanted" >"$stamp"
 }

@@ -14,7 +14,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.errors import BadRequest, ConfigInvalid, Forbidden, NotAuthenticated, NotFound, Refused
 from serve_app.deps import Services
-from serve_app.routers import api_keys, auth, jobs, queues, server, sessions, system_config, unserved, users, well_known
+from serve_app.routers import (
+    api_keys,
+    assets,
+    auth,
+    jobs,
+    queues,
+    server,
+    sessions,
+    system_config,
+    trash,
+    unserved,
+    users,
+    well_known,
+)
+from serve_app.services.server_info import VERSION
+from serve_app.socket_server import add_sockets, follow_events
 from serve_app.wire.validation import wire_issues
 
 log = logging.getLogger(__name__)
@@ -25,6 +40,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys.router,
     sessions.router,
     server.router,
+    assets.router,
+    trash.router,
     jobs.router,
     queues.router,
     system_config.router,
@@ -42,9 +59,15 @@ STATUS: tuple[tuple[type[Refused], int], ...] = (
 def create_app(services: Services) -> ASGIApp:
     """The whole API for one server."""
     app = FastAPI(
-        title="Heliostat", version="3.1.0", docs_url="/api/docs", redoc_url=None, openapi_url="/api/openapi.json"
+        title="Heliostat",
+        version="3.1.0",
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=follow_events,
     )
     app.state.services = services
+    add_sockets(app, services, dict(zip(("major", "minor", "patch"), VERSION, strict=True)) | {"prerelease": None})
     for router in ROUTERS:
         app.include_router(router, prefix="/api")
     app.include_router(well_known.router)

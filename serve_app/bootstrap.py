@@ -8,6 +8,7 @@ from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queries import system as system_queries
+from cluster.db.queries import system_flags
 from cluster.db.queue_store import SqlQueueStore
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
@@ -62,9 +63,6 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
     changes = Changes(services.database)
     config = LiveConfig(services)
 
-    def mark_minute(tx: Transaction, minute: datetime) -> bool:
-        return system_queries.mark_minute(tx, minute)
-
     return Controller(
         services.store,
         build_handlers(services),
@@ -75,11 +73,11 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             clock=services.clock,
             concurrency=config.concurrency,
             cpus=nodes.cpus,
-            media_present=lambda: marker_present(settings.media_root),
+            media_present=lambda: marker_present(settings.media_root, settings.ignore_mount_check_errors),
             rows_changed=changes.wait,
             sweep_files=lambda: sweep_strays(services.layout, services.clock.now()),
             timetable=TIMETABLE,
-            mark_minute=mark_minute,
+            mark_minute=system_flags.mark_minute,
         ),
     )
 

@@ -2,24 +2,128 @@
 
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cluster.errors import HeliostatError
-from cluster.settings import read_settings
+from cluster.settings import Settings, read_settings
 from cluster.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from serve_app.client import ApiClient
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
+Url = Annotated[str, typer.Option(envvar="IMMICH_INSTANCE_URL", help="address of the server")]
+Key = Annotated[str, typer.Option(envvar="IMMICH_API_KEY", help="API key; or --email and --password")]
+Email = Annotated[str, typer.Option(help="sign in as")]
+Password = Annotated[str, typer.Option(envvar="HELIOSTAT_PASSWORD", help="with this password")]
 
-@app.command()
-def up() -> None:
-    """Run the server on this machine, in the foreground. Ctrl-C ends it."""
-    from serve_app.up import run_in_foreground
 
+def _settings() -> Settings:
     settings = read_settings(os.environ)
     configure_logging(settings, "Heliostat")
-    run_in_foreground(settings)
+    return settings
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="instead of IMMICH_PORT")] = None,
+    media: Annotated[Path | None, typer.Option(help="instead of IMMICH_MEDIA_LOCATION")] = None,
+) -> None:
+    """Run the server on this machine, in the foreground. Ctrl-C ends it."""
+    from serve_app.up import Supervisor
+
+    if port is not None:
+        os.environ["IMMICH_PORT"] = str(port)
+    if media is not None:
+        os.environ["IMMICH_MEDIA_LOCATION"] = str(media.absolute())
+    Supervisor(_settings(), os.environ).run()
+
+
+@app.command()
+def upload(
+    folder: Annotated[Path, typer.Argument(exists=True, help="photos and videos, searched through")],
+    url: Url = "",
+    key: Key = "",
+    email: Email = "",
+    password: Password = "",
+    wait: Annotated[bool, typer.Option(help="watch the queues until they are empty (needs an admin)")] = True,
+    connections: Annotated[int, typer.Option(min=1, max=64, help="files sent at once")] = 4,
+) -> None:
+    """Send every photo and video of a folder that the server does not have yet."""
+    from rich.console import Console
+
+    from serve_app.cli_upload import failed_queues, tell, upload_folder, wait_for_queues
+    from serve_app.client import ApiClient, ApiRefused
+
+    console = Console()
+    with ApiClient(_url(url), key or None) as client:
+        _sign_in(client, key, email, password)
+        done = upload_folder(client, folder, console, connections)
+        tell(console, done)
+        if wait:
+            try:
+                wait_for_queues(client, console)
+            except ApiRefused as refused:
+                console.print(f"the queues are not shown: {refused}")
+            else:
+                for queue in failed_queues(client.queues()):
+                    console.print(f"[red]{queue.failed} failed in {queue.name}[/red]: heliostat jobs {queue.name}")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def jobs(
+    queue: Annotated[str, typer.Argument(help="one queue: shows what failed in it, or takes a command")] = "",
+    command: Annotated[str, typer.Argument(help="start, pause, resume, empty, clear-failed")] = "",
+    force: Annotated[bool | None, typer.Option("--all/--missing", help="with start: everything, or what lacks")] = None,
+    once: Annotated[bool, typer.Option(help="print and end")] = False,
+    url: Url = "",
+    key: Key = "",
+    email: Email = "",
+    password: Password = "",
+) -> None:
+    """Show every queue live, say why jobs failed, or tell a queue what to do."""
+    from rich.console import Console
+
+    from serve_app.cli_jobs import show_failed, watch
+    from serve_app.client import ApiClient
+
+    console = Console()
+    with ApiClient(_url(url), key or None) as client:
+        _sign_in(client, key, email, password)
+        if command:
+            client.command(queue, command, force)
+            watch(client, console, once=True)
+        elif queue:
+            show_failed(client, console, queue)
+        else:
+            watch(client, console, once=once)
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(exists=True, help="a folder of photos")]) -> None:
+    """Make a library of a folder of photos: sign up, upload, wait, and show the thumbnails."""
+    from rich.console import Console
+
+    from serve_app.cli_demo import run_demo
+
+    run_demo(_settings(), folder, Console())
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether this machine has all that the work needs."""
+    from rich.console import Console
+
+    from serve_app.cli_doctor import examine, report
+
+    if not report(examine(_settings()), Console()):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -28,10 +132,20 @@ def migrate() -> None:
     from cluster.db.engine import Database
     from cluster.db.migrations import migrate as migrate_database
 
-    settings = read_settings(os.environ)
-    configure_logging(settings, "Heliostat")
-    migrate_database(Database(settings.database_url))
+    migrate_database(Database(_settings().database_url).durable)
     typer.echo("The database is up to date.")
+
+
+def _url(url: str) -> str:
+    return url or f"http://127.0.0.1:{os.environ.get('IMMICH_PORT', '2283')}"
+
+
+def _sign_in(client: "ApiClient", key: str, email: str, password: str) -> None:
+    if key:
+        return
+    if not email:
+        raise typer.BadParameter("say who you are: --key (or IMMICH_API_KEY), or --email and --password")
+    client.login(email, password or typer.prompt("password", hide_input=True))
 
 
 def main() -> None:
@@ -41,3 +155,7 @@ def main() -> None:
     except HeliostatError as error:
         typer.secho(str(error), fg="red", err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -54,7 +54,9 @@ ALL = "all"
 ANY = ""
 """Asked for by routes that take any key."""
 
-PERMISSIONS = frozenset({ALL, "maintenance", *(f"{group}.{verb}" for group, verbs in _GROUPS.items() for verb in verbs.split())})
+PERMISSIONS = frozenset(
+    {ALL, "maintenance", *(f"{group}.{verb}" for group, verbs in _GROUPS.items() for verb in verbs.split())}
+)
 
 
 def covers(granted: frozenset[str], wanted: str) -> bool:

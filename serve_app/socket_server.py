@@ -5,13 +5,19 @@ Rooms are named after the user and, when signed in with one, after the session. 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import socketio
+from anyio import to_thread
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
 
-from serve_app.events import Message
+from cluster.errors import NotAuthenticated
+from serve_app.deps import Services, authenticate
+from serve_app.events import EventTail, Message
 
 log = logging.getLogger(__name__)
 
@@ -78,3 +84,31 @@ class SocketServer:
             await self._server.enter_room(connection, listener.session_id)
         await self._server.emit("on_server_version", self._version, to=connection)
         return True
+
+
+def add_sockets(app: FastAPI, services: Services, version: Mapping[str, object]) -> None:
+    """Serve `SOCKET_PATH`. Clients hear what happens within `follow_events`, the app's lifespan."""
+
+    async def who(scope: Mapping[str, Any]) -> Listener | None:
+        try:
+            caller = await to_thread.run_sync(authenticate, services, HTTPConnection(dict(scope)))
+        except NotAuthenticated:
+            return None
+        return Listener(caller.user_id, caller.session_id)
+
+    app.state.sockets = SocketServer(who, version)
+    app.mount(SOCKET_PATH, app.state.sockets.app)
+
+
+@asynccontextmanager
+async def follow_events(app: FastAPI) -> AsyncIterator[None]:
+    """While the app lives, its clients hear what happens."""
+    sockets: SocketServer = app.state.sockets
+    services: Services = app.state.services
+    tail = EventTail(services.database, sockets.deliver, sockets.listening)
+    sockets.bind(asyncio.get_running_loop())
+    tail.start()
+    try:
+        yield
+    finally:
+        await to_thread.run_sync(tail.stop)

@@ -14,12 +14,14 @@ from types import FrameType
 
 import httpx
 
+from cluster.clock import SystemClock
 from cluster.db.engine import Database
 from cluster.db.migrations import migrate
+from cluster.db.queries import system_flags
 from cluster.names import WorkerName
 from cluster.settings import RayPort, Settings
 from cluster.stack import Stack, StackBroken
-from cluster.storage.mounts import prepare_media_folders
+from cluster.storage.mounts import check_folders
 from cluster.workers import node_duties
 
 log = logging.getLogger(__name__)
@@ -65,13 +67,21 @@ class Supervisor:
         started_s = time.monotonic()
         database = Database(self._settings.database_url)
         if not self._settings.skip_migrations:
-            migrate(database)
-        prepare_media_folders(database, self._settings)
+            migrate(database.durable)
+        self._check_media(database)
         database.close()
         self._stack.start_ray()
         log.info("Ray runs after %.1f s", time.monotonic() - started_s)
         self._deploy()
         log.info("ready after %.1f s", time.monotonic() - started_s)
+
+    def _check_media(self, database: Database) -> None:
+        """Every media folder is mounted, or made the first time. Raises SettingsInvalid."""
+        settings = self._settings
+        with database.session(durable=True) as session:
+            known = system_flags.known_mounts(session)
+            created = check_folders(settings.media_root, known, settings.ignore_mount_check_errors, SystemClock().now())
+            system_flags.remember_mounts(session, created)
 
     def _deploy(self) -> None:
         """Run the driver that deploys API and controller, and wait for the first answered ping."""

@@ -46,9 +46,9 @@ def task_options(spec: JobSpec, queue: QueueName) -> dict[str, Any]:
 class RayRunner:
     """Submits calls as Ray tasks and reports how each ended."""
 
-    def __init__(self, nodes: RayNodes) -> None:
+    def __init__(self, nodes: RayNodes, run_call: Callable[..., Any] = ray_worker.run_call) -> None:
         self._nodes = nodes
-        self._task = ray.remote(ray_worker.run_call)
+        self._task = ray.remote(run_call)
         self._tasks: dict[tuple[JobName, QueueName], Any] = {}
         self._refs: dict[str, ray.ObjectRef] = {}
         self._lock = threading.Lock()

@@ -77,9 +77,7 @@ def all_users(session: DatabaseSession, *, with_deleted: bool = False) -> list[U
 
 def sessions_of(session: DatabaseSession, user_id: str) -> list[Session]:
     """Last used first."""
-    return list(
-        session.scalars(select(Session).where(Session.user_id == user_id).order_by(Session.updated_at.desc()))
-    )
+    return list(session.scalars(select(Session).where(Session.user_id == user_id).order_by(Session.updated_at.desc())))
 
 
 def delete_sessions(session: DatabaseSession, user_id: str, *, keep: str | None = None, only: str | None = None) -> int:

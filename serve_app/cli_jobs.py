@@ -1,0 +1,48 @@
+"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; and what failed, with its reason."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from serve_app.client import ApiClient, Queue
+
+REFRESH_S = 1.0
+COMMANDS = ("start", "pause", "resume", "empty", "clear-failed")
+
+
+def queue_table(queues: list[Queue]) -> Table:
+    """One row per queue."""
+    table = Table(title="Queues", title_justify="left")
+    for name in ("queue", "state", "active", "waiting", "delayed", "failed"):
+        table.add_column(name, justify="left" if name in ("queue", "state") else "right")
+    for queue in queues:
+        state = "paused" if queue.paused else "active" if queue.active else ""
+        counts = [str(count or "") for count in (queue.active, queue.waiting, queue.delayed, queue.failed)]
+        style = "red" if queue.failed else "yellow" if queue.paused else "green" if queue.active else "dim"
+        table.add_row(queue.name, state, *counts, style=style)
+    return table
+
+
+def watch(client: ApiClient, console: Console, *, once: bool) -> None:
+    """Until Ctrl-C; once when asked, or when nobody looks at a terminal."""
+    if once or not console.is_terminal:
+        console.print(queue_table(client.queues()))
+        return
+    with Live(queue_table(client.queues()), console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(REFRESH_S)
+                live.update(queue_table(client.queues()), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def show_failed(client: ApiClient, console: Console, queue: str) -> None:
+    """Why jobs of a queue failed."""
+    failed: list[dict[str, Any]] = client.call("GET", f"/queues/{queue}/jobs", params={"status": ["failed"]})
+    for job in failed:
+        console.print(f"[red]{job['name']}[/red] {job['id']} {job['data']}", highlight=False)
+    console.print(f"{len(failed)} failed")

@@ -1,0 +1,134 @@
+"""`heliostat upload DIR`: hash, ask what is new, send, and watch the queues drain."""
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from cluster.errors import HeliostatError
+from serve_app.client import ApiClient, ApiRefused, Queue, ServerUnreachable, media_files, sha1_hex
+
+POLL_S = 0.5
+QUIET_POLLS = 3
+
+
+@dataclass(slots=True)
+class Uploaded:
+    """What became of the files."""
+
+    created: int = 0
+    duplicates: int = 0
+    refused: list[tuple[Path, str]] = field(default_factory=list)
+    asset_ids: list[str] = field(default_factory=list)
+    size_bytes: int = 0
+    seconds: float = 0.0
+
+
+def bars(console: Console) -> Progress:
+    """Progress that reads well in a terminal and stays quiet in a log."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def upload_folder(client: ApiClient, folder: Path, console: Console, connections: int = 4) -> Uploaded:
+    """Everything below `folder` that the server takes and does not have yet."""
+    files = list(media_files(folder, client.extensions()))
+    if not files:
+        raise NothingToUpload(f"no photo or video below {folder}")
+    started_s = time.monotonic()
+    done = Uploaded()
+    with bars(console) as progress, ThreadPoolExecutor(connections) as pool:
+        hashing = progress.add_task("hashing", total=len(files))
+        hashes: list[tuple[Path, str]] = []
+        for path, checksum in zip(files, pool.map(sha1_hex, files), strict=True):
+            hashes.append((path, checksum))
+            progress.advance(hashing)
+        known = client.known_files(hashes)
+        new = [one for one in hashes if one[0] not in known]
+        done.duplicates = len(known)
+        done.asset_ids.extend(known.values())
+        sending = progress.add_task("sending", total=len(new))
+        for path, outcome, asset_id in pool.map(lambda one: _send(client, *one), new):
+            if outcome == "created":
+                done.created += 1
+                done.size_bytes += path.stat().st_size
+            elif outcome == "duplicate":
+                done.duplicates += 1
+            else:
+                done.refused.append((path, outcome))
+            if asset_id:
+                done.asset_ids.append(asset_id)
+            progress.advance(sending)
+    done.seconds = time.monotonic() - started_s
+    return done
+
+
+def _send(client: ApiClient, path: Path, checksum: str) -> tuple[Path, str, str]:
+    """(file, `created`, `duplicate` or what went wrong, asset id or nothing)."""
+    try:
+        return path, *client.upload(path, checksum)
+    except (ApiRefused, ServerUnreachable, OSError) as error:
+        return path, str(error), ""
+
+
+def wait_for_queues(client: ApiClient, console: Console) -> None:
+    """Until nothing is active, waiting or delayed any more; a paused queue is not waited for."""
+    quiet = 0
+    most: dict[str, int] = {}
+    with bars(console) as progress:
+        tasks: dict[str, int] = {}
+        while quiet < QUIET_POLLS:
+            queues = client.queues()
+            for queue in queues:
+                _show(progress, tasks, most, queue)
+            quiet = 0 if any(queue.to_do and not queue.paused for queue in queues) else quiet + 1
+            time.sleep(POLL_S)
+
+
+def _show(progress: Progress, tasks: dict[str, int], most: dict[str, int], queue: Queue) -> None:
+    if queue.to_do > most.get(queue.name, 0):
+        most[queue.name] = queue.to_do
+    total = most.get(queue.name, 0)
+    if not total:
+        return
+    if queue.name not in tasks:
+        tasks[queue.name] = progress.add_task(queue.name, total=total)
+    progress.update(tasks[queue.name], total=total, completed=total - queue.to_do)  # type: ignore[arg-type]
+
+
+def tell(console: Console, done: Uploaded) -> None:
+    """What happened, and what to do about what did not."""
+    megabytes = done.size_bytes / 1e6
+    console.print(
+        f"{done.created} uploaded ({megabytes:.1f} MB in {done.seconds:.1f} s), {done.duplicates} were there already"
+    )
+    for path, why in done.refused:
+        console.print(f"[red]not uploaded[/red] {path}: {why}", highlight=False)
+
+
+class NothingToUpload(HeliostatError):
+    """The folder holds no file of a kind that the server takes."""
+
+
+def failed_queues(queues: Sequence[Queue]) -> Iterable[Queue]:
+    """Those with failed jobs."""
+    return (queue for queue in queues if queue.failed)

@@ -1,0 +1,55 @@
+"""/jobs: the older way to look at queues and to tell them what to do. Admins only. Source: spec/queues.md §5, §6."""
+
+from typing import Annotated, assert_never
+
+from fastapi import APIRouter, Depends
+
+from cluster.names import QueueName
+from serve_app.deps import Caller, Services, ServicesOf, allow
+from serve_app.services import queues
+from serve_app.services.start_queue import ManualJob, run_manual_job, start_queue
+from serve_app.wire.common import Wire
+from serve_app.wire.queue import Command, LegacyQueue, QueueCommand, legacy_queue
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+Creator = Annotated[Caller, Depends(allow("job.create", admin=True))]
+
+
+class NewManualJob(Wire):
+    name: ManualJob
+
+
+@router.get("")
+def get_queues_legacy(
+    caller: Annotated[Caller, Depends(allow("job.read", admin=True))], services: ServicesOf
+) -> dict[QueueName, LegacyQueue]:
+    return {name: legacy_queue(queue) for name, queue in queues.list_queues(services).items()}
+
+
+@router.post("", status_code=204)
+def create_job(body: NewManualJob, caller: Creator, services: ServicesOf) -> None:
+    run_manual_job(services, body.name)
+
+
+@router.put("/{name}")
+def run_queue_command_legacy(name: QueueName, body: QueueCommand, caller: Creator, services: ServicesOf) -> LegacyQueue:
+    """The queue as it is after the command."""
+    _run(services, name, body)
+    return legacy_queue(queues.get_queue(services, name))
+
+
+def _run(services: Services, queue: QueueName, body: QueueCommand) -> None:
+    match body.command:
+        case Command.START:
+            start_queue(services, queue, body.force)
+        case Command.PAUSE:
+            queues.pause(services, queue)
+        case Command.RESUME:
+            queues.resume(services, queue)
+        case Command.EMPTY:
+            queues.empty(services, queue)
+        case Command.CLEAR_FAILED:
+            queues.clear_failed(services, queue)
+        case _:
+            assert_never(body.command)

@@ -1,0 +1,71 @@
+"""Routes of Immich that Heliostat does not serve: 501 and a clear message, in one visible list.
+
+An issue that serves one takes it off this list.
+"""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse
+
+router = APIRouter(tags=["unserved"], include_in_schema=False)
+
+OUT_OF_SCOPE = (
+    "/workflows",
+    "/plugins",
+    "/oauth",
+    "/notifications",
+    "/admin/notifications",
+    "/admin/maintenance",
+    "/admin/database-backups",
+    "/assets/{id}/edits",
+    "/assets/{id}/video/stream",
+)
+"""Workflow, plugins, OAuth, e-mail, maintenance mode, editor, HLS: not planned."""
+
+LATER = (
+    "/activities",
+    "/albums",
+    "/download",
+    "/duplicates",
+    "/faces",
+    "/libraries",
+    "/map",
+    "/memories",
+    "/partners",
+    "/people",
+    "/search",
+    "/shared-links",
+    "/stacks",
+    "/sync",
+    "/tags",
+    "/timeline",
+    "/view",
+    "/server/license",
+    "/server/apk-links",
+    "/server/version-check",
+    "/server/version-history",
+    "/system-config/storage-template-options",
+    "/system-metadata",
+    "/admin/users",
+    "/admin/auth",
+    "/admin/integrity",
+    "/auth/pin-code",
+    "/auth/session",
+    "/users/me/license",
+    "/users/me/calendar-heatmap",
+    "/users/profile-image",
+    "/users/{id}/profile-image",
+    "/assets/copy",
+    "/assets/metadata",
+)
+"""Not served yet."""
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+async def not_served(request: Request) -> JSONResponse:
+    return JSONResponse({"message": f"{request.method} {request.url.path} is not served by Heliostat"}, 501)
+
+
+for path in (*OUT_OF_SCOPE, *LATER):
+    router.add_api_route(path, not_served, methods=METHODS)
+    router.add_api_route(path + "/{rest:path}", not_served, methods=METHODS)

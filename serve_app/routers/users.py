@@ -1,0 +1,145 @@
+"""/users and /admin/users. Source: spec/api.md §3."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends
+
+from cluster.errors import BadRequest
+from serve_app.deps import Caller, ServicesOf, allow
+from serve_app.services.sign_up import NewAccount, create_user
+from serve_app.services.users import get_user, list_users, set_onboarded, update_preferences, update_user
+from serve_app.wire.common import WireId
+from serve_app.wire.user import (
+    PREFERENCES,
+    MyUpdate,
+    NewUser,
+    Onboarding,
+    UserAdmin,
+    UserSeen,
+    preferences,
+    user_admin,
+    user_seen,
+)
+
+router = APIRouter(tags=["users"])
+
+Reader = Annotated[Caller, Depends(allow("user.read"))]
+Updater = Annotated[Caller, Depends(allow("user.update"))]
+
+
+@router.get("/users")
+def search_users(caller: Reader, services: ServicesOf) -> list[UserSeen]:
+    return [user_seen(user) for user in list_users(services)]
+
+
+@router.get("/users/me")
+def get_my_user(caller: Reader, services: ServicesOf) -> UserAdmin:
+    return user_admin(get_user(services, caller.user_id))
+
+
+@router.api_route("/users/me", methods=["PUT", "PATCH"])
+def update_my_user(body: MyUpdate, caller: Updater, services: ServicesOf) -> UserAdmin:
+    user = update_user(
+        services,
+        caller.user_id,
+        name=body.name,
+        email=body.email,
+        avatar_color=body.avatar_color,
+        password=body.password,
+    )
+    return user_admin(user)
+
+
+@router.get("/users/me/preferences")
+def get_my_preferences(
+    caller: Annotated[Caller, Depends(allow("userPreference.read"))], services: ServicesOf
+) -> dict[str, dict[str, Any]]:
+    return preferences(get_user(services, caller.user_id).preferences)
+
+
+@router.api_route("/users/me/preferences", methods=["PUT", "PATCH"])
+def update_my_preferences(
+    body: Annotated[dict[str, Any], Body()],
+    caller: Annotated[Caller, Depends(allow("userPreference.update"))],
+    services: ServicesOf,
+) -> dict[str, dict[str, Any]]:
+    """Groups and fields that we do not know are ignored; a value of another kind is refused."""
+    known: dict[str, dict[str, Any]] = {}
+    for group, values in body.items():
+        if group in PREFERENCES and isinstance(values, dict):
+            known[group] = {name: value for name, value in values.items() if name in PREFERENCES[group]}
+            for name, value in known[group].items():
+                if type(value) is not type(PREFERENCES[group][name]):
+                    raise BadRequest(f"{group}.{name} must be a {type(PREFERENCES[group][name]).__name__}")
+    return preferences(update_preferences(services, caller.user_id, known))
+
+
+@router.get("/users/me/onboarding")
+def get_user_onboarding(
+    caller: Annotated[Caller, Depends(allow("userOnboarding.read"))], services: ServicesOf
+) -> Onboarding:
+    return Onboarding(is_onboarded=get_user(services, caller.user_id).is_onboarded)
+
+
+@router.put("/users/me/onboarding")
+def set_user_onboarding(
+    body: Onboarding, caller: Annotated[Caller, Depends(allow("userOnboarding.update"))], services: ServicesOf
+) -> Onboarding:
+    set_onboarded(services, caller.user_id, body.is_onboarded)
+    return body
+
+
+@router.get("/users/{id}")
+def get_one_user(id: WireId, caller: Reader, services: ServicesOf) -> UserSeen:
+    return user_seen(get_user(services, str(id)))
+
+
+@router.get("/admin/users")
+def search_users_admin(
+    caller: Annotated[Caller, Depends(allow("adminUser.read", admin=True))],
+    services: ServicesOf,
+    withDeleted: bool = False,
+    id: WireId | None = None,
+) -> list[UserAdmin]:
+    everyone = list_users(services, with_deleted=withDeleted)
+    return [user_admin(user) for user in everyone if id is None or user.id == str(id)]
+
+
+@router.post("/admin/users", status_code=201)
+def create_user_admin(
+    body: NewUser, caller: Annotated[Caller, Depends(allow("adminUser.create", admin=True))], services: ServicesOf
+) -> UserAdmin:
+    account = NewAccount(
+        email=body.email,
+        password=body.password,
+        name=body.name,
+        is_admin=body.is_admin,
+        quota_size_bytes=body.quota_size_in_bytes,
+        storage_label=body.storage_label or None,
+        should_change_password=body.should_change_password,
+        avatar_color=body.avatar_color or "primary",
+    )
+    return user_admin(create_user(services, account))
+
+
+@router.get("/admin/users/{id}")
+def get_user_admin(
+    id: WireId, caller: Annotated[Caller, Depends(allow("adminUser.read", admin=True))], services: ServicesOf
+) -> UserAdmin:
+    return user_admin(get_user(services, str(id)))
+
+
+@router.get("/system-metadata/admin-onboarding")
+def get_admin_onboarding(
+    caller: Annotated[Caller, Depends(allow("systemMetadata.read", admin=True))], services: ServicesOf
+) -> Onboarding:
+    return Onboarding(is_onboarded=get_user(services, caller.user_id).is_onboarded)
+
+
+@router.post("/system-metadata/admin-onboarding", status_code=204)
+def update_admin_onboarding(
+    body: Onboarding,
+    caller: Annotated[Caller, Depends(allow("systemMetadata.update", admin=True))],
+    services: ServicesOf,
+) -> None:
+    set_onboarded(services, caller.user_id, body.is_onboarded)
