@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from PIL import features
 
 from tests.shared_media import REPOSITORY
+from tests.test_architecture import imports_of
 
 PINNED_LISTS = ("requirements.txt", "requirements-dev.txt")
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
@@ -58,6 +59,26 @@ def test_pinned_list_holds_every_direct_dependency_within_its_bounds(list_name: 
     for requirement in wanted:
         version = str(pinned[canonicalize_name(requirement.name)].specifier).removeprefix("==")
         assert requirement.specifier.contains(version), f"{requirement}: run `make lock`"
+
+
+@pytest.mark.parametrize(
+    ("folders", "extras"), [(("cluster", "tasks", "serve_app"), ("ml",)), (("tests",), ("dev", "ml"))]
+)
+def test_every_library_that_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
+    texts = [*PROJECT["project"]["dependencies"]]
+    for extra in extras:
+        texts += PROJECT["project"]["optional-dependencies"][extra]
+    declared = {canonicalize_name(Requirement(text).name) for text in texts}
+    files = [file for folder in folders for file in (REPOSITORY / folder).rglob("*.py")]
+    imported = {used.module.partition(".")[0] for file in files for used in imports_of(file, REPOSITORY)}
+    ours = {"cluster", "tasks", "serve_app", "tests", "bench"}
+    brought_by = packages_distributions()
+    undeclared = {
+        module
+        for module in imported - set(sys.stdlib_module_names) - ours
+        if not declared & {canonicalize_name(name) for name in brought_by.get(module, [module])}
+    }
+    assert undeclared == set()
 
 
 def test_tests_run_on_the_versions_that_users_get() -> None:
