@@ -46,7 +46,7 @@ def read_avif(source: Path, request: Request) -> Picture:
 
 def _displayable(samples: NDArray[np.generic], item: PrimaryItem) -> tuple[Image.Image, bytes | None]:
     """Pixels, and the profile that they are in."""
-    if item.profile is None and is_hdr(item.transfer):
+    if item.profile is None and is_hdr(item.transfer) and samples.ndim == 3:
         return Image.fromarray(tone_mapped(samples, item.bits, item.transfer, item.primaries)), profile_bytes(
             DISPLAY_P3
         )
