@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from cluster.db.queue_sql import QueueSql, row_of
 from cluster.db.queue_writer import JobWriter
@@ -51,6 +52,8 @@ _ADD_UP = "ON CONFLICT (minute, queue, name) DO UPDATE SET " + ", ".join(
     f"{column} = job_statistic.{column} + excluded.{column}" for column in _COUNTED
 )
 
+SUCCESSOR_TRIES = 5
+
 
 class Settling:
     """The settling half of `SqlQueueStore`."""
@@ -82,7 +85,7 @@ class Settling:
             raise _lost([job_id for job_id, _ in pairs if job_id not in gone])
 
     def _move(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
-        """Everything but Finish. A successor that waits behind a job is taken in by it."""
+        """Everything but Finish: the job goes back, or stays as failed."""
         ids = [settlement.lease.job_id for settlement in settlements]
         found = connection.execute(self._held_rows, {"ids": self._sql.bound_list(ids)}).all()
         rows = {row.job_id: row for row in map(row_of, found)}
@@ -91,17 +94,33 @@ class Settling:
         lost = [s.lease.job_id for s, row in pairs if row is None or row.lease_token != s.lease.token]
         if lost:
             raise _lost(lost)
-        successors = self._writer.of_keys(connection, [row.dedup_key for _, row in pairs if row and row.dedup_key])
-        moved: list[JobRow] = []
-        for settlement, row in pairs:
-            after = settled(row, settlement, now_ms) if row else None
-            if after is not None:
-                successor = successors.get(after.dedup_key)
-                moved.append(with_successor(after, settlement, successor) if successor else after)
+        after = [(s, moved) for s, row in pairs if row and (moved := settled(row, s, now_ms))]
+        if self._sql.is_sqlite:
+            self._put_back(connection, after)
+            return
+        for tries_left in reversed(range(SUCCESSOR_TRIES)):
+            try:
+                with connection.begin_nested():
+                    self._put_back(connection, after)
+                return
+            except IntegrityError:
+                # A successor was committed since we looked for successors: look again.
+                if not tries_left:
+                    raise
+
+    def _put_back(self, connection: Connection, after: Sequence[tuple[Settlement, JobRow]]) -> None:
+        """Write settled rows, each with its successor taken in."""
+        successors = self._writer.of_keys(connection, [row.dedup_key for _, row in after if row.dedup_key is not None])
         if successors:
             taken_in = [successor.job_id for successor in successors.values()]
             connection.execute(self._delete, {"ids": self._sql.bound_list(taken_in)})
-        self._writer.update(connection, moved)
+        self._writer.update(
+            connection,
+            [
+                with_successor(row, settlement, successors[row.dedup_key]) if row.dedup_key in successors else row
+                for settlement, row in after
+            ],
+        )
 
     def _remember_attempts(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
         attempts = [_attempt(s, now_ms) for s in settlements if isinstance(s, Retry | Fail)]
