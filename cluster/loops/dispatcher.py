@@ -1,6 +1,7 @@
 """Free capacity → lease → load → Submitter. Leases only what can start now, in batches spread over the free slots."""
 
 import logging
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,10 +65,9 @@ class Dispatcher:
         self._turn = 0
         self._said: dict[QueueName, str] = {}
         self.wake: Callable[[], None] = lambda: None
-        self._batch_of: dict[QueueName, int] = {}
+        self._specs_of: dict[QueueName, list[JobSpec]] = {}
         for handler in handlers.values():
-            queue = QUEUE_OF_JOB[handler.spec.name]
-            self._batch_of[queue] = max(self._batch_of.get(queue, 1), handler.spec.batch)
+            self._specs_of.setdefault(QUEUE_OF_JOB[handler.spec.name], []).append(handler.spec)
 
     def tick(self) -> float:
         """Lease and submit once; returns how long nothing will change by itself."""
@@ -122,10 +122,11 @@ class Dispatcher:
             slots = self._free_calls(queue)
             if cpus <= 0 or leased >= JOBS_PER_TICK:
                 break
-            limit = min(slots * self._batch_of[queue], waiting[queue], JOBS_PER_TICK - leased)
+            spread = self._calls_that_start(queue, slots, cpus)
+            limit = min(spread * self._largest_batch(queue), waiting[queue], JOBS_PER_TICK - leased)
             leases = self._store.lease(tx, queue, limit, LEASE_S, self._identity.controller, self._identity.incarnation)
             leased += len(leases)
-            for spec, group in _batches(leases, self._handlers, slots):
+            for spec, group in _batches(leases, self._handlers, spread):
                 if slots <= 0 or cpus <= 0:
                     surplus.extend(Release(lease) for lease in group)
                     continue
@@ -135,7 +136,7 @@ class Dispatcher:
                 if call is not None:
                     calls.append(call)
                     slots -= 1
-                    cpus -= spec.resources.cpus
+                    cpus -= self._in_flight.weight(spec)
         if surplus:
             self._store.settle(tx, surplus)
         return calls, immediate, leased
@@ -185,8 +186,16 @@ class Dispatcher:
         allowed = 1 if queue in SEQUENTIAL_QUEUES else self._concurrency(queue) * nodes
         return allowed - self._in_flight.calls_of(queue)
 
+    def _calls_that_start(self, queue: QueueName, slots: int, cpus: float) -> int:
+        """Calls of this queue that find room now, if they are of its heaviest type: what comes next is not known."""
+        weight = max(self._in_flight.weight(spec) for spec in self._specs_of[queue])
+        return slots if weight == 0 else min(slots, math.ceil(cpus / weight))
+
+    def _largest_batch(self, queue: QueueName) -> int:
+        return max(spec.batch for spec in self._specs_of[queue])
+
     def _cpu_room(self) -> float:
-        return self._cpus() * CALLS_AHEAD - self._in_flight.cpus
+        return self._cpus() * CALLS_AHEAD - self._in_flight.load
 
     def _fair(self, queues: Iterable[QueueName]) -> list[QueueName]:
         """Start with another queue each time, so that none is always last."""
@@ -215,9 +224,9 @@ class Dispatcher:
 
 
 def _batches(
-    leases: Sequence[Lease], handlers: Mapping[JobName, Handler], slots: int
+    leases: Sequence[Lease], handlers: Mapping[JobName, Handler], spread: int
 ) -> list[tuple[JobSpec, list[Lease]]]:
-    """Calls of one job type each, in order, spread over the free slots. One that crashed a call stays alone."""
+    """Calls of one job type each, in order, spread over `spread` calls. One that crashed a call stays alone."""
     by_name: dict[JobName, list[Lease]] = {}
     batches: list[tuple[JobSpec, list[Lease]]] = []
     for lease in leases:
@@ -227,6 +236,6 @@ def _batches(
             by_name.setdefault(lease.name, []).append(lease)
     for name, group in by_name.items():
         spec = handlers[name].spec
-        size = min(spec.batch, max(1, -(-len(group) // max(1, slots))))
+        size = min(spec.batch, max(1, -(-len(group) // max(1, spread))))
         batches.extend((spec, group[at : at + size]) for at in range(0, len(group), size))
     return batches

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cluster.loops.submitter import Call
-from cluster.names import QueueName
-from cluster.queue.job import JobId, LeaseToken
+from cluster.names import JobName, QueueName
+from cluster.queue.job import JobId, JobSpec, LeaseToken, Place
 
 START_GRACE_S = 120.0
 SILENCE_S = 20.0
+FULL_CALL_S = 0.2
+"""A call that takes this long or longer fills its CPUs; a shorter one counts for less, so that more may be out and a
+worker never waits for the controller between two of them."""
+LEAST_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class OutCall:
 
     call: Call
     submitted_s: float
+    weight: float
     heard_s: float | None = None
     beat: Beat | None = None
     leases: dict[JobId, LeaseToken] = field(default_factory=dict)
@@ -48,14 +53,16 @@ class InFlight:
         self._lock = threading.Lock()
         self._calls: dict[str, OutCall] = {}
         self._per_queue: dict[QueueName, int] = {}
-        self._cpus = 0.0
+        self._load = 0.0
+        self._usual_s: dict[JobName, float] = {}
 
     def add(self, call: Call) -> None:
         leases = {lease.job_id: lease.token for lease in call.leases}
         with self._lock:
-            self._calls[call.call_id] = OutCall(call, self._now_s(), leases=leases)
+            entry = OutCall(call, self._now_s(), self.weight(call.spec), leases=leases)
+            self._calls[call.call_id] = entry
             self._per_queue[call.queue] = self._per_queue.get(call.queue, 0) + 1
-            self._cpus += call.spec.resources.cpus
+            self._load += entry.weight
 
     def end(self, call_id: str) -> OutCall | None:
         """Take a call out of the book; None when it was not there (it had been given up)."""
@@ -63,8 +70,17 @@ class InFlight:
             entry = self._calls.pop(call_id, None)
             if entry is not None:
                 self._per_queue[entry.call.queue] -= 1
-                self._cpus -= entry.call.spec.resources.cpus
+                self._load -= entry.weight
+                name, seconds = entry.call.spec.name, self._now_s() - entry.submitted_s
+                self._usual_s[name] = 0.8 * self._usual_s.get(name, seconds) + 0.2 * seconds
             return entry
+
+    def weight(self, spec: JobSpec) -> float:
+        """CPUs that a call of this type is good for, by what its like took lately. Rows take none of the cluster's."""
+        if spec.place is Place.ROW_JOBS:
+            return 0.0
+        share = self._usual_s.get(spec.name, FULL_CALL_S) / FULL_CALL_S
+        return spec.resources.cpus * min(1.0, max(LEAST_WEIGHT, share))
 
     def beat(self, beats: Iterable[Beat]) -> set[str]:
         """Note what is heard; returns the ids of calls that the worker must drop, since nobody waits for them."""
@@ -110,9 +126,9 @@ class InFlight:
             return self._per_queue.get(queue, 0)
 
     @property
-    def cpus(self) -> float:
-        """CPUs that the calls which are out ask for."""
-        return self._cpus
+    def load(self) -> float:
+        """CPUs that the calls which are out are good for."""
+        return self._load
 
     def __len__(self) -> int:
         return len(self._calls)
