@@ -24,6 +24,11 @@ def ray_temp_dir(settings: Settings) -> Path:
     return settings.state_dir / "ray"
 
 
+def proxy_folder(settings: Settings) -> Path:
+    """HAProxy's configuration and sockets. Its name is short because a socket's path must be."""
+    return settings.state_dir / "p"
+
+
 def head_address(settings: Settings) -> str:
     """What a driver on this machine connects to."""
     return f"127.0.0.1:{settings.ray_port(RayPort.HEAD)}"
@@ -33,7 +38,7 @@ def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
     """The environment of every Ray process of this machine. One that is no api node loses the database's variables."""
     duties = node_duties(settings.workers_include, settings.workers_exclude)
     base = dict(environ) if WorkerName.API in duties.workers else strip_database_variables(environ)
-    proxy = settings.state_dir / "haproxy"
+    proxy = proxy_folder(settings)
     port = settings.ray_port
     return base | {
         STACK_MARK: str(settings.state_dir),
@@ -92,4 +97,11 @@ def head_command(settings: Settings) -> list[str]:
     if settings.num_cpus is not None:
         options["--num-cpus"] = settings.num_cpus
     flags = ["--head", "--disable-usage-stats", "--no-monitor"]
-    return [sys.executable, "-m", "cluster.ray_start", "start", *flags, *(f"{name}={value}" for name, value in options.items())]
+    return [
+        sys.executable,
+        "-m",
+        "cluster.ray_start",
+        "start",
+        *flags,
+        *(f"{name}={value}" for name, value in options.items()),
+    ]

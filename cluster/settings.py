@@ -7,8 +7,8 @@ Where Immich has no name, or another machine's default, ours are:
 - media root: `$HOME/heliostat-media` when `IMMICH_MEDIA_LOCATION` is unset; never relative, which would be one library
   per working directory
 - database: `heliostat.db` in the media root when neither `DB_URL` nor a part of it is set
-- `HELIOSTAT_STATE_DIR`: Ray's logs, sockets and spilled objects; `/tmp/heliostat-<user id>-<hash>`, the hash being of
-  media root and port
+- `HELIOSTAT_STATE_DIR`: Ray's logs, sockets and spilled objects; `/tmp/hs-<hash>`, the hash being of user, media root
+  and port
 - `HELIOSTAT_RAY_PORT_BASE`: the first of 32 ports that Ray and HAProxy take; derived from `IMMICH_PORT`
 - `HELIOSTAT_NUM_CPUS`: cores that work may use; all of them
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
@@ -43,8 +43,8 @@ VARIABLES_FROM_FILES = ("DB_URL", "DB_HOSTNAME", "DB_DATABASE_NAME", "DB_USERNAM
 NO_DATABASE = ("HELIOSTAT_DATABASE", "none")
 """The variable and value that say: this process runs on a node that may not open the database."""
 
-STATE_DIR_MAX_BYTES = 38
-"""Ray puts sockets 64 characters below `<state folder>/ray`, and Linux allows 107 for the whole path."""
+STATE_DIR_MAX_BYTES = 25
+"""HAProxy takes 97 for a socket's path, and Ray puts its own 72 characters below this folder."""
 
 RAY_PORTS_PER_STACK = 32
 _FIRST_RAY_PORT, _STACKS = 10_000, 709
@@ -294,8 +294,8 @@ def _state_dir(read: _Reader, media_root: Path, port: int) -> Path:
 
     Below /tmp and not `$XDG_RUNTIME_DIR`: that one is memory, and goes away when its user logs out.
     """
-    mark = sha256(f"{media_root}:{port}".encode()).hexdigest()[:8]
-    state_dir = read.absolute_path("HELIOSTAT_STATE_DIR") or Path(f"/tmp/heliostat-{os.getuid()}-{mark}")  # noqa: S108
+    mark = sha256(f"{os.getuid()}:{media_root}:{port}".encode()).hexdigest()[:12]
+    state_dir = read.absolute_path("HELIOSTAT_STATE_DIR") or Path(f"/tmp/hs-{mark}")  # noqa: S108
     if len(os.fsencode(state_dir)) > STATE_DIR_MAX_BYTES:
         read.issues.append(
             (

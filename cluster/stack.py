@@ -16,7 +16,7 @@ from typing import IO
 import psutil
 
 from cluster.errors import HeliostatError
-from cluster.launch import STACK_MARK, head_command, ray_environment, ray_temp_dir, token_path
+from cluster.launch import STACK_MARK, head_command, proxy_folder, ray_environment, ray_temp_dir, token_path
 from cluster.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,11 @@ class Stack:
 
     def lock(self) -> None:
         """Take the state folder. Raises StackRunning when another process has it."""
-        self.settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = self.settings.state_dir
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise StackBroken(f"{folder} belongs to somebody else: set HELIOSTAT_STATE_DIR to a short path of your own")
+        folder.chmod(0o700)
         handle = (self.settings.state_dir / "lock").open("a+")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +68,7 @@ class Stack:
     def start_ray(self) -> None:
         """End what an earlier run left, then start the head. Raises StackBroken with Ray's own words."""
         self.end_everything()
-        (self.settings.state_dir / "haproxy").mkdir(exist_ok=True)
+        proxy_folder(self.settings).mkdir(exist_ok=True)
         self._write_token()
         self._forget_old_sessions()
         try:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 LEASE_S = 30.0
 JOBS_PER_TICK = 512
 IDLE_S = 0.25
+GATHER_S = 0.002
+"""A transaction costs more than this wait, in which more slots become free."""
 CALLS_AHEAD = 2.0
 """How much more than the CPUs may be out: a call that waits in Ray's line keeps its worker busy between two calls."""
 
@@ -87,7 +90,10 @@ class Dispatcher:
             self._settler.put(end)
         for call in calls:
             self._submit(call)
-        return 0.0 if leased else IDLE_S
+        if not leased:
+            return IDLE_S
+        time.sleep(GATHER_S)
+        return 0.0
 
     def on_end(self, end: CallEnd) -> None:
         """A call is over: its slot is free, its jobs go to the settler. One that was given up is not settled twice."""

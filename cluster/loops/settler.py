@@ -6,6 +6,7 @@ import logging
 import queue
 import random
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,6 +30,8 @@ from cluster.storage.files import commit_fenced, discard_fenced
 log = logging.getLogger(__name__)
 
 JOBS_PER_TRANSACTION = 256
+GATHER_S = 0.002
+"""A transaction costs more than this wait, in which others come along."""
 CROWDED = 2048
 """Jobs that may wait here before the dispatcher stops leasing."""
 
@@ -155,6 +158,8 @@ class Settler:
         try:
             ends.append(self._inbox.get(timeout=0.25))
             jobs += len(ends[0].call.leases)
+            if jobs < JOBS_PER_TRANSACTION:
+                time.sleep(GATHER_S)
             while jobs < JOBS_PER_TRANSACTION:
                 ends.append(self._inbox.get_nowait())
                 jobs += len(ends[-1].call.leases)
