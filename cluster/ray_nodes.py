@@ -34,7 +34,7 @@ def live_nodes() -> list[Node]:
             float(node["Resources"].get("CPU", 0)),
             float(node["Resources"].get("GPU", 0)),
         )
-        for node in ray.nodes()
+        for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
         if node["Alive"]
     ]
 

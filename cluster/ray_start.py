@@ -12,5 +12,5 @@ def no_client_server() -> ImportError:
 
 
 if __name__ == "__main__":
-    scripts.get_ray_client_dependency_error = no_client_server
-    scripts.main()
+    vars(scripts)["get_ray_client_dependency_error"] = no_client_server
+    scripts.cli()

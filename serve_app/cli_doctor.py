@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -36,9 +35,8 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Every check, in order."""
-    checks: list[Callable[[], Finding]] = [_python, _pillow, _pillow_formats, *map(_program, PROGRAMS)]
-    findings = [check() for check in checks]
-    return [*findings, _database(settings), _media(settings), _shared_memory()]
+    programs = [_program(name) for name in PROGRAMS]
+    return [_python(), _pillow(), _pillow_formats(), *programs, _database(settings), _media(settings), _shared_memory()]
 
 
 def report(findings: list[Finding], console: Console) -> bool:

@@ -14,7 +14,7 @@ from ray import serve
 
 from cluster.launch import head_address
 from cluster.loops.in_flight import Beat
-from cluster.loops.submitter import Call, CallReturned
+from cluster.loops.submitter import Call, CallReturned, Submitter
 from cluster.names import WorkerName
 from cluster.queue.job import Place
 from cluster.ray_nodes import RayNodes
@@ -55,7 +55,10 @@ class ControllerActor:
         settings = read_settings(os.environ)
         configure_logging(settings, "Microservices")
         nodes = RayNodes()
-        submitters = {Place.CLUSTER: RayRunner(nodes), Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor)}
+        submitters: dict[Place, Submitter] = {
+            Place.CLUSTER: RayRunner(nodes),
+            Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor),
+        }
         self._controller = build_controller(build_services(settings), submitters, nodes)
         self._controller.start()
 
@@ -81,8 +84,8 @@ def build_api() -> Any:
 def deploy() -> None:
     """Start the API and, where this node has other workers too, the controller. Returns when both answer."""
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level="warning")
-    controller = (
+    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    controller: Any = (
         ray.remote(ControllerActor)
         .options(
             name=CONTROLLER_ACTOR,
@@ -101,7 +104,7 @@ def deploy() -> None:
         http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
         grpc_options={"port": settings.ray_port(RayPort.GRPC), "grpc_servicer_functions": []},
     )
-    api = serve.deployment(
+    deployment: Any = serve.deployment(
         serve.ingress(build_api)(),
         name="api",
         num_replicas=1,
@@ -109,7 +112,7 @@ def deploy() -> None:
         graceful_shutdown_timeout_s=5,
         ray_actor_options={"num_cpus": 0, "label_selector": ON_API_NODES},
     )
-    serve.run(api.bind(), name="immich", route_prefix="/", blocking=False)
+    serve.run(deployment.bind(), name="immich", route_prefix="/", blocking=False)
     ray.get(controller.ready.remote(), timeout=UNTIL_READY_S)
 
 

@@ -50,7 +50,7 @@ class RayRunner:
         self._nodes = nodes
         self._task = ray.remote(run_call)
         self._tasks: dict[tuple[JobName, QueueName], Any] = {}
-        self._refs: dict[str, ray.ObjectRef] = {}
+        self._refs: dict[str, ray.ObjectRef[Any]] = {}
         self._lock = threading.Lock()
 
     def submit(self, call: Call, on_end: OnEnd) -> None:

@@ -77,7 +77,8 @@ class Beater:
         ]
         try:
             controller = ray.get_actor(CONTROLLER_ACTOR, NAMESPACE)
-            for call_id in ray.get(controller.beat.remote(beats), timeout=ANSWER_S):
+            dropped: set[str] = ray.get(controller.beat.remote(beats), timeout=ANSWER_S)
+            for call_id in dropped:
                 if tools := self._tools.get(call_id):
                     tools.cancelled.set()
         except Exception as error:

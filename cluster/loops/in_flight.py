@@ -106,7 +106,7 @@ class InFlight:
             return [
                 entry
                 for entry in self._calls.values()
-                if entry.beat is not None and not entry.cancelled and entry.beat.in_hand_s > entry.call.spec.timeout_s
+                if entry.beat is not None and entry.beat.in_hand_s > entry.call.spec.timeout_s
             ]
 
     def everything(self) -> list[OutCall]:
