@@ -76,8 +76,8 @@ class Beater:
             for one in list(self._in_hand.values())
         ]
         try:
-            controller = ray.get_actor(CONTROLLER_ACTOR, NAMESPACE)
-            dropped: set[str] = ray.get(controller.beat.remote(beats), timeout=ANSWER_S)
+            controller: Any = ray.get_actor(CONTROLLER_ACTOR, NAMESPACE)
+            dropped = ray.get(controller.beat.remote(beats), timeout=ANSWER_S)
             for call_id in dropped:
                 if tools := self._tools.get(call_id):
                     tools.cancelled.set()
