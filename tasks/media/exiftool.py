@@ -1,16 +1,15 @@
 """One stay-open exiftool per process: ask for a file's tags without paying for a start (8–14 ms of CPU, not 250).
 
-The process is ours and not pyexiftool's. When its child dies, pyexiftool 0.5 reads end-of-file in a busy loop for
-ever; a child that hangs blocks it for ever; and it forks a Python child, which a process with threads must not. Its
-protocol (`-stay_open`, numbered `-execute`) is kept.
+pyexiftool speaks the protocol; what surrounds it is ours. When its child dies, pyexiftool 0.5 reads end-of-file in a
+busy loop for ever; a child that hangs blocks it for ever; and it forks a Python child, which a process with threads
+must not. So the child is started and read from here, with a deadline.
 """
 
 import contextlib
 import json
 import logging
 import os
-import secrets
-import selectors
+import select
 import shutil
 import signal
 import stat
@@ -22,6 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+
+from exiftool import exiftool as pyexiftool
 
 from cluster.errors import ProgramMissing, ProgramTimeout
 
@@ -111,7 +112,10 @@ class ExifTool:
         if self._child is not None and self._child.files_read >= FILES_PER_CHILD:
             self._drop_child()
         if self._child is None:
-            self._child = _Child(self._program)
+            found = shutil.which(self._program)
+            if found is None:
+                raise ProgramMissing(self._program, _HINT)
+            self._child = _Child(found)
         return self._child
 
     def _drop_child(self) -> None:
@@ -120,69 +124,68 @@ class ExifTool:
             self._child = None
 
 
-class _Child:
-    """The process and its pipes. Any error leaves it unusable: end it."""
+class _Child(pyexiftool.ExifTool):  # type: ignore[misc]  # the package has no types
+    """pyexiftool with a start that threads survive and reads that end. Any error leaves it unusable: `end` it."""
 
     def __init__(self, program: str) -> None:
-        if shutil.which(program) is None:
-            raise ProgramMissing(program, _HINT)
+        super().__init__(program, common_args=None, encoding="utf-8")
+        self.files_read = 0
+        self.run()
+
+    def run(self) -> None:
+        """Start the process, in a group of its own that dies with this thread."""
         # setpriv becomes exiftool after asking for the death signal; a fork of ours for that is unsafe with threads
         wrapper = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         self._process = subprocess.Popen(
-            [*wrapper, program, "-config", "", "-stay_open", "True", "-@", "-"],  # no config: it is somebody's perl
+            [*wrapper, self.executable, "-config", "", "-stay_open", "True", "-@", "-"],  # no config: it is perl
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             process_group=0,
             bufsize=0,
         )
-        self.process_id = self._process.pid
-        self.files_read = 0
-        self._pipes = selectors.DefaultSelector()
-        for pipe in (self._process.stdout, self._process.stderr):
-            assert pipe is not None
-            self._pipes.register(pipe, selectors.EVENT_READ)
+        self.process_id: int = self._process.pid
+        self._running = True
 
     def ask(self, arguments: list[bytes], deadline: float) -> bytes:
         """What exiftool prints for one command. Raises TimeoutError past the deadline (monotonic seconds), EOFError
         or BrokenPipeError when the child is gone, or says more than anybody should."""
-        # The number comes from the system's generator, so that no file can hold the mark that ends its own answer.
-        number = secrets.randbelow(9_000_000_000) + 1_000_000_000
-        mark = b"{ready%d}\n" % number
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"\n".join([*arguments, b"-execute%d\n" % number]))
-        answer = bytearray()
-        while not answer.endswith(mark):
-            for pipe in self._ready_pipes(deadline):
-                chunk = os.read(pipe, 1 << 16)
-                if not chunk or len(answer) > ANSWER_LIMIT_BYTES:
-                    raise EOFError
-                if pipe == self._stdout:
-                    answer += chunk  # what is said on stderr also stands in the tags Error and Warning
+        _reading.deadline = deadline
+        answer: bytes = self.execute(*arguments, raw_bytes=True)
         self.files_read += 1
-        return bytes(answer[: -len(mark)])
+        return answer
 
     def end(self) -> None:
         """Kill the whole process group and reap the child."""
-        self._pipes.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process_id, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
+        self._flag_running_false()
 
-    @property
-    def _stdout(self) -> int:
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
 
-    def _ready_pipes(self, deadline: float) -> list[int]:
-        left_s = deadline - time.monotonic()
-        ready = self._pipes.select(left_s) if left_s > 0 else []
-        if not ready:
+_reading = threading.local()
+"""`deadline` of the read that this thread is in: pyexiftool's reader has no argument for it."""
+
+
+def _read_until(descriptor: int, mark: bytes, block_size: int) -> bytes:
+    """Read until `mark`, by the deadline. Takes the place of pyexiftool's reader, which neither ends at end-of-file nor
+    ever gives up. Raises TimeoutError, EOFError."""
+    answer = bytearray()
+    while not answer[-len(mark) - 4 :].strip().endswith(mark):
+        left_s = _reading.deadline - time.monotonic()
+        if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
             raise TimeoutError
-        return [key.fd for key, _ in ready]
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk or len(answer) > ANSWER_LIMIT_BYTES:
+            raise EOFError
+        answer += chunk
+    return bytes(answer)
+
+
+pyexiftool._read_fd_endswith = _read_until
 
 
 def _tags_in(answer: bytes, path: Path) -> Tags:
