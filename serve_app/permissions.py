@@ -54,8 +54,10 @@ ALL = "all"
 ANY = ""
 """Asked for by routes that take any key."""
 
-PERMISSIONS = frozenset(
-    {ALL, "maintenance", *(f"{group}.{verb}" for group, verbs in _GROUPS.items() for verb in verbs.split())}
+PERMISSIONS: tuple[str, ...] = (
+    ALL,
+    "maintenance",
+    *(f"{group}.{verb}" for group, verbs in _GROUPS.items() for verb in verbs.split()),
 )
 
 

@@ -42,19 +42,20 @@ def get_my_api_key(caller: AnyCaller, services: ServicesOf) -> ApiKeySeen:
 
 @router.get("/{id}")
 def get_one_key(id: WireId, caller: Reader, services: ServicesOf) -> ApiKeySeen:
-    return api_key_seen(get_api_key(services, caller, str(id)))
+    return api_key_seen(get_api_key(services, caller, id))
 
 
-@router.api_route("/{id}", methods=["PUT", "PATCH"])
+@router.put("/{id}")
+@router.patch("/{id}", include_in_schema=False)
 def update_key(
     id: WireId,
     body: ApiKeyUpdate,
     caller: Annotated[Caller, Depends(allow("apiKey.update"))],
     services: ServicesOf,
 ) -> ApiKeySeen:
-    return api_key_seen(update_api_key(services, caller, str(id), body.name, body.permissions))
+    return api_key_seen(update_api_key(services, caller, id, body.name, body.permissions))
 
 
 @router.delete("/{id}", status_code=204)
 def delete_key(id: WireId, caller: Annotated[Caller, Depends(allow("apiKey.delete"))], services: ServicesOf) -> None:
-    delete_api_key(services, caller, str(id))
+    delete_api_key(services, caller, id)

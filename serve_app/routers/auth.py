@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from serve_app.deps import SESSION_COOKIE, AnyCaller, Caller, ServicesOf, SignedIn, allow
-from serve_app.services.sign_in import Device, change_password, sign_in
+from serve_app.services.change_password import change_password
+from serve_app.services.sessions import Device
+from serve_app.services.sign_in import sign_in
 from serve_app.services.sign_out import sign_out
 from serve_app.services.sign_up import sign_up_admin
 from serve_app.wire.user import (
@@ -17,6 +19,7 @@ from serve_app.wire.user import (
     SignUp,
     TokenAnswer,
     UserAdmin,
+    login_answer,
     user_admin,
 )
 
@@ -35,21 +38,11 @@ def sign_up_first_admin(body: SignUp, services: ServicesOf) -> UserAdmin:
 @router.post("/login", status_code=201)
 def login(body: Login, request: Request, response: Response, services: ServicesOf) -> LoginAnswer:
     """A session token, as body and as cookies."""
-    device = Device(request.headers.get("x-immich-device-type", ""), request.headers.get("x-immich-device-os", ""))
-    user, token = sign_in(services, body.email, body.password, device)
+    user, token = sign_in(services, body.email, body.password, _device(request))
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     for name, value, hidden in zip(COOKIES, (token, "password", "true"), (True, True, False), strict=True):
         response.set_cookie(name, value, max_age=COOKIE_AGE_S, path="/", samesite="lax", httponly=hidden, secure=secure)
-    return LoginAnswer(
-        access_token=token,
-        user_id=user.id,
-        user_email=user.email,
-        name=user.name,
-        profile_image_path=user.profile_image_path,
-        is_admin=user.is_admin,
-        should_change_password=user.should_change_password,
-        is_onboarded=user.is_onboarded,
-    )
+    return login_answer(user, token)
 
 
 @router.post("/logout")
@@ -63,27 +56,26 @@ def logout(response: Response, caller: SignedIn, services: ServicesOf) -> Logout
 
 @router.post("/validateToken")
 async def validate_access_token(caller: AnyCaller) -> TokenAnswer:
-    """200 when the credentials are good."""
+    """Answers 200 when the credentials are good."""
     return TokenAnswer()
 
 
 @router.post("/change-password")
-def set_password(
+def change_own_password(
     body: PasswordChange, services: ServicesOf, caller: Annotated[Caller, Depends(allow("auth.changePassword"))]
 ) -> UserAdmin:
     """Change one's own password."""
-    user = change_password(
-        services,
-        caller.user_id,
-        body.password,
-        body.new_password,
-        end_other_sessions=body.invalidate_sessions,
-        session_id=caller.session_id,
+    return user_admin(
+        change_password(services, caller, body.password, body.new_password, sign_out_others=body.invalidate_sessions)
     )
-    return user_admin(user)
 
 
-@router.get("/status", response_model_exclude_none=True)
+@router.get("/status")
 async def get_auth_status(caller: SignedIn) -> AuthStatus:
-    """No PIN codes here, so no session is elevated."""
-    return AuthStatus(pin_code=False, password=True, is_elevated=False)
+    """What the session may do beyond the usual."""
+    return AuthStatus()
+
+
+def _device(request: Request) -> Device:
+    """What Immich's apps say of the phone; a browser says nothing."""
+    return Device(request.headers.get("devicemodel", ""), request.headers.get("devicetype", ""))

@@ -2,14 +2,14 @@
 
 from typing import Annotated, assert_never
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from cluster.names import QueueName
-from serve_app.deps import Caller, Services, ServicesOf, allow
+from serve_app.deps import Caller, Services, ServicesOf, allow, in_one_turn
 from serve_app.services import queues
 from serve_app.services.start_queue import ManualJob, run_manual_job, start_queue
 from serve_app.wire.common import Wire
-from serve_app.wire.queue import Command, LegacyQueue, QueueCommand, legacy_queue
+from serve_app.wire.queue import Command, LegacyQueue, LegacyQueues, QueueCommand, legacy_queue, legacy_queues
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -17,24 +17,28 @@ Creator = Annotated[Caller, Depends(allow("job.create", admin=True))]
 
 
 class NewManualJob(Wire):
+    """Which job."""
+
     name: ManualJob
 
 
 @router.get("")
-def get_queues_legacy(
-    caller: Annotated[Caller, Depends(allow("job.read", admin=True))], services: ServicesOf
-) -> dict[QueueName, LegacyQueue]:
-    return {name: legacy_queue(queue) for name, queue in queues.list_queues(services).items()}
+async def get_queues_legacy(request: Request) -> LegacyQueues:
+    """Every queue, with its counts."""
+    return await in_one_turn(
+        request, "job.read", lambda services, _: legacy_queues(queues.list_queues(services)), admin=True
+    )
 
 
 @router.post("", status_code=204)
 def create_job(body: NewManualJob, caller: Creator, services: ServicesOf) -> None:
+    """Start a job by its name."""
     run_manual_job(services, body.name)
 
 
 @router.put("/{name}")
 def run_queue_command_legacy(name: QueueName, body: QueueCommand, caller: Creator, services: ServicesOf) -> LegacyQueue:
-    """The queue as it is after the command."""
+    """Tell a queue what to do. Answers how it is then."""
     _run(services, name, body)
     return legacy_queue(queues.get_queue(services, name))
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query, Request
 
 from cluster.names import QueueName
-from serve_app.deps import Caller, ServicesOf, allow
+from serve_app.deps import Caller, Services, ServicesOf, allow, in_one_turn
 from serve_app.services import queues
 from serve_app.wire.queue import (
     JobSeen,
@@ -24,12 +24,18 @@ Reader = Annotated[Caller, Depends(allow("queue.read", admin=True))]
 
 
 @router.get("")
-def get_queues(caller: Reader, services: ServicesOf) -> list[QueueSeen]:
-    return [queue_seen(queue) for queue in queues.list_queues(services).values()]
+async def get_queues(request: Request) -> list[QueueSeen]:
+    """Every queue, with its counts."""
+
+    def seen(services: Services, _: Caller) -> list[QueueSeen]:
+        return [queue_seen(queue) for queue in queues.list_queues(services).values()]
+
+    return await in_one_turn(request, "queue.read", seen, admin=True)
 
 
 @router.get("/{name}")
 def get_queue(name: QueueName, caller: Reader, services: ServicesOf) -> QueueSeen:
+    """One queue."""
     return queue_seen(queues.get_queue(services, name))
 
 
@@ -40,6 +46,7 @@ def update_queue(
     caller: Annotated[Caller, Depends(allow("queue.update", admin=True))],
     services: ServicesOf,
 ) -> QueueSeen:
+    """Pause or resume."""
     if body.is_paused is not None:
         queues.set_paused(services, name, body.is_paused)
     return queue_seen(queues.get_queue(services, name))
@@ -52,6 +59,7 @@ def get_queue_jobs(
     services: ServicesOf,
     status: Annotated[list[JobStatus] | None, Query()] = None,
 ) -> list[JobSeen]:
+    """Its jobs, newest first; those of some states, or all."""
     states = states_asked(status, queues.is_paused(services, name))
     return [job_seen(job, queues.shown_name(job.name)) for job in queues.list_jobs(services, name, states)]
 

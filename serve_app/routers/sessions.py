@@ -4,32 +4,29 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from cluster.db.queries import users
 from serve_app.deps import Caller, ServicesOf, allow
-from serve_app.services.sign_in import Device, open_session
-from serve_app.services.sign_out import end_other_sessions, end_session
+from serve_app.services.sessions import Device, end_other_sessions, end_session, list_sessions, open_session
 from serve_app.wire.common import WireId
-from serve_app.wire.user import NewSession, SessionMade, SessionSeen, session_fields
+from serve_app.wire.user import NewSession, SessionMade, SessionSeen, session_made, session_seen
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
 Deleter = Annotated[Caller, Depends(allow("session.delete"))]
 
 
-@router.get("", response_model_exclude_none=True)
+@router.get("")
 def get_sessions(caller: Annotated[Caller, Depends(allow("session.read"))], services: ServicesOf) -> list[SessionSeen]:
-    with services.database.reader() as session:
-        found = users.sessions_of(session, caller.user_id)
-    return [SessionSeen(**session_fields(one, caller.session_id)) for one in found]
+    """The caller's, last used first."""
+    return [session_seen(one, caller.session_id) for one in list_sessions(services, caller.user_id)]
 
 
 @router.post("", status_code=201)
 def create_session(
     body: NewSession, caller: Annotated[Caller, Depends(allow("session.create"))], services: ServicesOf
 ) -> SessionMade:
+    """A session for another device, with its token."""
     device = Device(body.device_type, body.device_os)
-    opened, token = open_session(services, caller.user_id, device, body.duration)
-    return SessionMade(**session_fields(opened, caller.session_id), token=token)
+    return session_made(*open_session(services, caller.user_id, device, body.duration))
 
 
 @router.delete("", status_code=204)
@@ -40,4 +37,5 @@ def delete_all_sessions(caller: Deleter, services: ServicesOf) -> None:
 
 @router.delete("/{id}", status_code=204)
 def delete_session(id: WireId, caller: Deleter, services: ServicesOf) -> None:
-    end_session(services, caller.user_id, str(id))
+    """Sign one device out."""
+    end_session(services, caller.user_id, id)

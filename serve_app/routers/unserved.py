@@ -63,7 +63,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 async def not_served(request: Request) -> JSONResponse:
-    return JSONResponse({"message": f"{request.method} {request.url.path} is not served by Heliostat"}, 501)
+    return JSONResponse({"message": f"{request.method} {request.url.path} is not served by Heliostat yet"}, 501)
 
 
 for path in (*OUT_OF_SCOPE, *LATER):

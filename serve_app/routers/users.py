@@ -1,22 +1,20 @@
 """/users and /admin/users. Source: spec/api.md §3."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Depends, Query
 
-from cluster.errors import BadRequest
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services.sign_up import NewAccount, create_user
 from serve_app.services.users import get_user, list_users, set_onboarded, update_preferences, update_user
 from serve_app.wire.common import WireId
+from serve_app.wire.preferences import Preferences, PreferencesUpdate, changes, preferences
 from serve_app.wire.user import (
-    PREFERENCES,
     MyUpdate,
     NewUser,
     Onboarding,
     UserAdmin,
     UserSeen,
-    preferences,
     user_admin,
     user_seen,
 )
@@ -37,7 +35,8 @@ def get_my_user(caller: Reader, services: ServicesOf) -> UserAdmin:
     return user_admin(get_user(services, caller.user_id))
 
 
-@router.api_route("/users/me", methods=["PUT", "PATCH"])
+@router.put("/users/me")
+@router.patch("/users/me", include_in_schema=False)
 def update_my_user(body: MyUpdate, caller: Updater, services: ServicesOf) -> UserAdmin:
     user = update_user(
         services,
@@ -53,25 +52,21 @@ def update_my_user(body: MyUpdate, caller: Updater, services: ServicesOf) -> Use
 @router.get("/users/me/preferences")
 def get_my_preferences(
     caller: Annotated[Caller, Depends(allow("userPreference.read"))], services: ServicesOf
-) -> dict[str, dict[str, Any]]:
+) -> Preferences:
+    """What the caller chose, over the defaults."""
     return preferences(get_user(services, caller.user_id).preferences)
 
 
-@router.api_route("/users/me/preferences", methods=["PUT", "PATCH"])
+@router.put("/users/me/preferences")
+@router.patch("/users/me/preferences", include_in_schema=False)
 def update_my_preferences(
-    body: Annotated[dict[str, Any], Body()],
+    body: PreferencesUpdate,
     caller: Annotated[Caller, Depends(allow("userPreference.update"))],
     services: ServicesOf,
-) -> dict[str, dict[str, Any]]:
-    """Groups and fields that we do not know are ignored; a value of another kind is refused."""
-    known: dict[str, dict[str, Any]] = {}
-    for group, values in body.items():
-        if group in PREFERENCES and isinstance(values, dict):
-            known[group] = {name: value for name, value in values.items() if name in PREFERENCES[group]}
-            for name, value in known[group].items():
-                if type(value) is not type(PREFERENCES[group][name]):
-                    raise BadRequest(f"{group}.{name} must be a {type(PREFERENCES[group][name]).__name__}")
-    return preferences(update_preferences(services, caller.user_id, known))
+) -> Preferences:
+    """Change what is given, and nothing else."""
+    color = body.avatar.color if body.avatar is not None else None
+    return preferences(update_preferences(services, caller.user_id, changes(body), avatar_color=color))
 
 
 @router.get("/users/me/onboarding")
@@ -91,18 +86,19 @@ def set_user_onboarding(
 
 @router.get("/users/{id}")
 def get_one_user(id: WireId, caller: Reader, services: ServicesOf) -> UserSeen:
-    return user_seen(get_user(services, str(id)))
+    return user_seen(get_user(services, id))
 
 
 @router.get("/admin/users")
 def search_users_admin(
     caller: Annotated[Caller, Depends(allow("adminUser.read", admin=True))],
     services: ServicesOf,
-    withDeleted: bool = False,
+    with_deleted: Annotated[bool, Query(alias="withDeleted")] = False,
     id: WireId | None = None,
 ) -> list[UserAdmin]:
-    everyone = list_users(services, with_deleted=withDeleted)
-    return [user_admin(user) for user in everyone if id is None or user.id == str(id)]
+    """Every account, or one."""
+    everyone = list_users(services, with_deleted=with_deleted)
+    return [user_admin(user) for user in everyone if id is None or user.id == id]
 
 
 @router.post("/admin/users", status_code=201)
@@ -126,7 +122,7 @@ def create_user_admin(
 def get_user_admin(
     id: WireId, caller: Annotated[Caller, Depends(allow("adminUser.read", admin=True))], services: ServicesOf
 ) -> UserAdmin:
-    return user_admin(get_user(services, str(id)))
+    return user_admin(get_user(services, id))
 
 
 @router.get("/system-metadata/admin-onboarding")

@@ -1,8 +1,7 @@
-"""What the server says of itself."""
+"""What the server knows of itself: its disk, its programs, what its users have, whether it is set up."""
 
 import shutil
 import subprocess
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +13,8 @@ from cluster.db.tables.user import User
 from serve_app.deps import Services
 
 VERSION = (3, 1, 0)
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+"""The release of Immich whose API we speak."""
+PROGRAM_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,60 +28,65 @@ class Usage:
     video_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    """The disk that holds the media folder. Some of it may be kept for root: used and free need not add up."""
+
+    size_bytes: int
+    used_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Versions; None for a program that is not here."""
+
+    exiftool: str | None
+    ffmpeg: str | None
+
+
 def usage_by_user(services: Services) -> list[Usage]:
-    """Photos and videos per person, hidden and deleted ones left out."""
-    size = func.coalesce(func.sum(AssetExif.file_size_bytes), 0)
+    """Photos and videos per person; hidden and trashed ones are left out."""
     with services.database.reader() as session:
         rows = session.execute(
-            select(Asset.owner_id, Asset.type, func.count(), size)
+            select(Asset.owner_id, Asset.type, func.count(), func.sum(AssetExif.file_size_bytes))
             .join(AssetExif, AssetExif.asset_id == Asset.id, isouter=True)
             .where(Asset.deleted_at.is_(None), Asset.visibility != "hidden")
             .group_by(Asset.owner_id, Asset.type)
-        ).all()
-        everyone = users.all_users(session)
-    found: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
-    found.update({(owner, kind): (int(count), int(taken)) for owner, kind, count, taken in rows})
-    return [
-        Usage(
-            user,
-            found[user.id, "IMAGE"][0],
-            found[user.id, "VIDEO"][0],
-            found[user.id, "IMAGE"][1],
-            found[user.id, "VIDEO"][1],
         )
-        for user in everyone
-    ]
+        found = {(owner, kind): (int(count), int(taken or 0)) for owner, kind, count, taken in rows}
+        everyone = users.all_users(session)
+    usages = []
+    for user in everyone:
+        photos, photo_bytes = found.get((user.id, "IMAGE"), (0, 0))
+        videos, video_bytes = found.get((user.id, "VIDEO"), (0, 0))
+        usages.append(Usage(user, photos, videos, photo_bytes, video_bytes))
+    return usages
 
 
 def is_initialized(services: Services) -> tuple[bool, bool]:
     """(an admin exists or may not be made, that admin went through the first steps)."""
     with services.database.reader() as session:
-        row = session.execute(select(User.is_onboarded).where(User.is_admin).limit(1)).one_or_none()
-    return row is not None or not services.settings.allow_setup, bool(row and row[0])
+        onboarded = session.scalar(select(User.is_onboarded).where(User.is_admin).order_by(User.created_at).limit(1))
+    return onboarded is not None or not services.settings.allow_setup, bool(onboarded)
 
 
-def disk(services: Services) -> tuple[int, int, int]:
-    """Bytes of the media disk: all, used, free."""
+def disk_usage(services: Services) -> DiskUsage:
     usage = shutil.disk_usage(services.layout.media_root)
-    return usage.total, usage.used, usage.free
-
-
-def human_size(size_bytes: int) -> str:
-    """`1.2 TiB`."""
-    value = float(size_bytes)
-    for unit in UNITS[:-1]:
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} {UNITS[-1]}"
+    return DiskUsage(usage.total, usage.used, usage.free)
 
 
 @cache
-def program_version(program: str, argument: str, word: int) -> str | None:
-    """The version that a program tells, as word `word` of its first line; None when it is not here."""
+def programs() -> Programs:
+    """Asked once per process."""
+    return Programs(exiftool=_version_word("exiftool", "-ver", 0), ffmpeg=_version_word("ffmpeg", "-version", 2))
+
+
+def _version_word(program: str, argument: str, index: int) -> str | None:
+    """Word `index` of the first line that the program says."""
     path = shutil.which(program)
     if path is None:
         return None
-    done = subprocess.run([path, argument], capture_output=True, text=True, timeout=20, check=False)
-    words = done.stdout.split("\n", 1)[0].split()
-    return words[word] if len(words) > word else None
+    said = subprocess.run([path, argument], capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False)
+    words = said.stdout.partition("\n")[0].split()
+    return words[index] if len(words) > index else None

@@ -50,16 +50,19 @@ def update_user(
         return user
 
 
-def update_preferences(services: Services, user_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def update_preferences(
+    services: Services, user_id: str, changes: Mapping[str, Mapping[str, Any]], *, avatar_color: str | None = None
+) -> dict[str, Any]:
     """Merge `changes`, group by group, into what is stored; returns what is stored now."""
     with services.database.session(durable=True) as session:
         user = session.get_one(User, user_id)
         stored: dict[str, Any] = dict(user.preferences)
         for group, values in changes.items():
-            if isinstance(values, Mapping):
-                stored[group] = {**(stored.get(group) or {}), **values}
+            stored[group] = {**stored.get(group, {}), **values}
         user.preferences = stored
-        return stored
+        user.avatar_color = avatar_color or user.avatar_color
+        user.updated_at = services.clock.now()
+    return stored
 
 
 def set_onboarded(services: Services, user_id: str, onboarded: bool) -> None:

@@ -1,11 +1,19 @@
-"""What every area of the wire shares: camelCase models and dates."""
+"""What every area of the wire shares: camelCase models, dates, ids, and values that are left out."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
-from uuid import UUID
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StrictStr, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+Value = TypeVar("Value")
+
+LARGEST = 2**53 - 1
+"""The largest whole number that a JavaScript client keeps exactly."""
+
+_UUID_V4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def wire_time(time: datetime) -> str:
@@ -13,16 +21,32 @@ def wire_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-WireTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str)]
+def _uuid(text: str) -> str:
+    if not _UUID_V4.fullmatch(text):
+        raise PydanticCustomError("uuid_version", "Invalid UUID")
+    return text.lower()
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Wire(BaseModel):
     """A body in Immich's spelling. Unknown fields are ignored, as Immich does."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", str_strip_whitespace=False
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        json_schema_serialization_defaults_required=True,
     )
 
 
-WireId = UUID
-"""Ids in paths and bodies: a value that is no UUID is a validation error."""
+WireTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str)]
+
+WireId = Annotated[StrictStr, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
+"""Ids in paths and bodies: a value that is no UUID of version 4 is a validation error."""
+
+WhenKnown = Annotated[Value | None, Field(exclude_if=_is_none)]
+"""An answer's field that is left out when there is no value."""

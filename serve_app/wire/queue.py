@@ -1,7 +1,10 @@
 """Queues and jobs in Immich's spelling. Source: spec/queues.md §4–7."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+
+from pydantic import StrictBool
 
 from cluster.names import JobName, QueueName
 from cluster.queue.states import JobState
@@ -31,19 +34,27 @@ class JobStatus(StrEnum):
 
 
 class QueueCommand(Wire):
+    """`force`: all assets; off: those that miss something; not given: as the queue understands it."""
+
     command: Command
-    force: bool | None = None
+    force: StrictBool | None = None
 
 
 class QueueUpdate(Wire):
-    is_paused: bool | None = None
+    """What is to change of a queue."""
+
+    is_paused: StrictBool | None = None
 
 
 class QueueDelete(Wire):
-    failed: bool = False
+    """`failed`: failed jobs, too."""
+
+    failed: StrictBool = False
 
 
 class Counts(Wire):
+    """Jobs by state. What waits in a paused queue is `paused`."""
+
     active: int
     completed: int
     failed: int
@@ -53,22 +64,54 @@ class Counts(Wire):
 
 
 class LegacyStatus(Wire):
+    """Whether something runs, and whether more may start."""
+
     is_active: bool
     is_paused: bool
 
 
 class LegacyQueue(Wire):
+    """A queue in the older API."""
+
     queue_status: LegacyStatus
     job_counts: Counts
 
 
+class LegacyQueues(Wire):
+    """Every queue by its name."""
+
+    thumbnail_generation: LegacyQueue
+    metadata_extraction: LegacyQueue
+    video_conversion: LegacyQueue
+    face_detection: LegacyQueue
+    facial_recognition: LegacyQueue
+    smart_search: LegacyQueue
+    duplicate_detection: LegacyQueue
+    background_task: LegacyQueue
+    storage_template_migration: LegacyQueue
+    migration: LegacyQueue
+    search: LegacyQueue
+    sidecar: LegacyQueue
+    library: LegacyQueue
+    notifications: LegacyQueue
+    backup_database: LegacyQueue
+    ocr: LegacyQueue
+    workflow: LegacyQueue
+    integrity_check: LegacyQueue
+    editor: LegacyQueue
+
+
 class QueueSeen(Wire):
+    """A queue in the newer API."""
+
     name: QueueName
     is_paused: bool
     statistics: Counts
 
 
 class JobSeen(Wire):
+    """A job in a list. `timestamp`: milliseconds since 1970 when it was enqueued."""
+
     id: str
     name: JobName
     data: dict[str, Any]
@@ -90,6 +133,10 @@ def counts(queue: QueueCounts) -> Counts:
 def legacy_queue(queue: QueueCounts) -> LegacyQueue:
     status = LegacyStatus(is_active=queue.active > 0, is_paused=queue.paused)
     return LegacyQueue(queue_status=status, job_counts=counts(queue))
+
+
+def legacy_queues(queues: Mapping[QueueName, QueueCounts]) -> LegacyQueues:
+    return LegacyQueues.model_validate({name.value: legacy_queue(queue) for name, queue in queues.items()})
 
 
 def queue_seen(queue: QueueCounts) -> QueueSeen:

@@ -1,15 +1,32 @@
 """People, sessions and keys in Immich's spelling. Source: spec/api.md §1, §3."""
 
+import re
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.user import ApiKey, Session, User
-from serve_app.wire.common import Wire, WireTime
+from serve_app.permissions import PERMISSIONS
+from serve_app.wire.common import LARGEST, WhenKnown, Wire, WireTime
 
-Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=320)]
-NewPassword = Annotated[str, StringConstraints(min_length=8)]
+# Where HTML has it from: what a browser's e-mail field takes.
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
+
+
+def _email(text: str) -> str:
+    if not _EMAIL.fullmatch(text):
+        raise PydanticCustomError("email", "Invalid email address")
+    return text.lower()
+
+
+def _permission(name: str) -> str:
+    if name not in PERMISSIONS:
+        options = "|".join(f'"{one}"' for one in PERMISSIONS)
+        raise PydanticCustomError("option", "Invalid option: expected one of {options}", {"options": options})
+    return name
 
 
 class AvatarColor(StrEnum):
@@ -27,20 +44,34 @@ class AvatarColor(StrEnum):
     AMBER = "amber"
 
 
+Email = Annotated[StrictStr, StringConstraints(max_length=320), AfterValidator(_email)]
+"""In lower case from here on."""
+NotEmpty = Annotated[StrictStr, Field(min_length=1)]
+NewPassword = Annotated[StrictStr, Field(min_length=8)]
+Quota = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
+Permission = Annotated[
+    StrictStr, AfterValidator(_permission), WithJsonSchema({"type": "string", "enum": list(PERMISSIONS)})
+]
+
+
 class SignUp(Wire):
     """The first account."""
 
     email: Email
-    password: Annotated[str, StringConstraints(min_length=1)]
-    name: Annotated[str, StringConstraints(min_length=1)]
+    password: NotEmpty
+    name: NotEmpty
 
 
 class Login(Wire):
-    email: str
-    password: str
+    """Who, and the proof."""
+
+    email: Email
+    password: NotEmpty
 
 
 class LoginAnswer(Wire):
+    """The token of a new session, and whose it is."""
+
     access_token: str
     user_id: str
     user_email: str
@@ -52,25 +83,33 @@ class LoginAnswer(Wire):
 
 
 class LogoutAnswer(Wire):
+    """Where a browser goes next."""
+
     successful: bool = True
     redirect_uri: str = "/auth/login?autoLaunch=0"
 
 
 class TokenAnswer(Wire):
+    """The credentials are good."""
+
     auth_status: bool = True
 
 
 class AuthStatus(Wire):
-    pin_code: bool
-    password: bool
-    is_elevated: bool
-    expires_at: WireTime | None = None
+    """What the session may do beyond the usual. There are no PIN codes here, so none is elevated."""
+
+    pin_code: bool = False
+    password: bool = True
+    is_elevated: bool = False
+    expires_at: WhenKnown[WireTime] = None
 
 
 class PasswordChange(Wire):
-    password: str
+    """The old password proves that it is their owner who asks."""
+
+    password: StrictStr
     new_password: NewPassword
-    invalidate_sessions: bool = False
+    invalidate_sessions: StrictBool = False
 
 
 class UserAdmin(Wire):
@@ -79,7 +118,7 @@ class UserAdmin(Wire):
     id: str
     email: str
     name: str
-    avatar_color: str
+    avatar_color: AvatarColor
     profile_image_path: str
     profile_changed_at: WireTime
     storage_label: str | None
@@ -91,7 +130,7 @@ class UserAdmin(Wire):
     oauth_id: str = ""
     quota_size_in_bytes: int | None
     quota_usage_in_bytes: int | None
-    status: str
+    status: Literal["active", "removing", "deleted"]
     license: None = None
 
 
@@ -101,40 +140,50 @@ class UserSeen(Wire):
     id: str
     email: str
     name: str
-    avatar_color: str
+    avatar_color: AvatarColor
     profile_image_path: str
     profile_changed_at: WireTime
 
 
 class MyUpdate(Wire):
-    name: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """What people change about themselves."""
+
+    name: StrictStr | None = None
     email: Email | None = None
     avatar_color: AvatarColor | None = None
     password: NewPassword | None = None
 
 
 class NewUser(Wire):
+    """An account that an admin makes."""
+
     email: Email
-    name: Annotated[str, StringConstraints(min_length=1)]
-    password: Annotated[str, StringConstraints(min_length=1)]
-    is_admin: bool = False
-    quota_size_in_bytes: Annotated[int, Field(ge=0)] | None = None
-    storage_label: str | None = None
-    should_change_password: bool = True
+    name: StrictStr
+    password: NotEmpty
+    is_admin: StrictBool = False
+    quota_size_in_bytes: Quota | None = None
+    storage_label: StrictStr | None = None
+    should_change_password: StrictBool = True
     avatar_color: AvatarColor | None = None
 
 
 class NewApiKey(Wire):
-    name: str = "API Key"
-    permissions: Annotated[list[str], Field(min_length=1)]
+    """A key to be made."""
+
+    name: StrictStr = "API Key"
+    permissions: Annotated[list[Permission], Field(min_length=1)]
 
 
 class ApiKeyUpdate(Wire):
-    name: str | None = None
-    permissions: Annotated[list[str], Field(min_length=1)] | None = None
+    """What is to be changed of a key."""
+
+    name: StrictStr | None = None
+    permissions: Annotated[list[Permission], Field(min_length=1)] | None = None
 
 
 class ApiKeySeen(Wire):
+    """A key without its secret."""
+
     id: str
     name: str
     permissions: list[str]
@@ -143,21 +192,27 @@ class ApiKeySeen(Wire):
 
 
 class ApiKeyMade(Wire):
+    """The one time that the secret is shown."""
+
     secret: str
     api_key: ApiKeySeen
 
 
 class NewSession(Wire):
-    duration: Annotated[int, Field(ge=1)] | None = None
-    device_type: str = ""
-    device_os: Annotated[str, Field(alias="deviceOS")] = ""
+    """A session for another device. `duration`: seconds; without it, it does not end by itself."""
+
+    duration: Annotated[StrictInt, Field(ge=1, le=LARGEST)] | None = None
+    device_type: StrictStr = ""
+    device_os: Annotated[StrictStr, Field(alias="deviceOS")] = ""
 
 
 class SessionSeen(Wire):
+    """A device that is signed in. `current`: it is the one that asks."""
+
     id: str
     created_at: WireTime
     updated_at: WireTime
-    expires_at: WireTime | None = None
+    expires_at: WhenKnown[WireTime] = None
     current: bool
     device_type: str
     device_os: Annotated[str, Field(alias="deviceOS")]
@@ -166,11 +221,15 @@ class SessionSeen(Wire):
 
 
 class SessionMade(SessionSeen):
+    """With its token, which is shown once."""
+
     token: str
 
 
 class Onboarding(Wire):
-    is_onboarded: bool
+    """Whether the first steps were shown."""
+
+    is_onboarded: StrictBool
 
 
 def user_admin(user: User) -> UserAdmin:
@@ -178,7 +237,7 @@ def user_admin(user: User) -> UserAdmin:
         id=user.id,
         email=user.email,
         name=user.name,
-        avatar_color=user.avatar_color,
+        avatar_color=AvatarColor(user.avatar_color),
         profile_image_path=user.profile_image_path,
         profile_changed_at=user.profile_changed_at,
         storage_label=user.storage_label,
@@ -189,7 +248,7 @@ def user_admin(user: User) -> UserAdmin:
         deleted_at=user.deleted_at,
         quota_size_in_bytes=user.quota_size_bytes,
         quota_usage_in_bytes=user.quota_usage_bytes,
-        status=user.status,
+        status=user.status,  # type: ignore[arg-type]  # the column knows these words alone
     )
 
 
@@ -198,9 +257,22 @@ def user_seen(user: User) -> UserSeen:
         id=user.id,
         email=user.email,
         name=user.name,
-        avatar_color=user.avatar_color,
+        avatar_color=AvatarColor(user.avatar_color),
         profile_image_path=user.profile_image_path,
         profile_changed_at=user.profile_changed_at,
+    )
+
+
+def login_answer(user: User, token: str) -> LoginAnswer:
+    return LoginAnswer(
+        access_token=token,
+        user_id=user.id,
+        user_email=user.email,
+        name=user.name,
+        profile_image_path=user.profile_image_path,
+        is_admin=user.is_admin,
+        should_change_password=user.should_change_password,
+        is_onboarded=user.is_onboarded,
     )
 
 
@@ -210,37 +282,18 @@ def api_key_seen(key: ApiKey) -> ApiKeySeen:
     )
 
 
-def session_fields(session: Session, current_id: str | None) -> dict[str, Any]:
-    """What SessionSeen and SessionMade share."""
-    return {
-        "id": session.id,
-        "created_at": session.created_at,
-        "updated_at": session.updated_at,
-        "expires_at": session.expires_at,
-        "current": session.id == current_id,
-        "device_type": session.device_type,
-        "device_os": session.device_os,
-        "app_version": session.app_version,
-    }
+def session_seen(session: Session, current_id: str | None) -> SessionSeen:
+    return SessionSeen(
+        id=session.id,
+        created_at=session.created_at,
+        updated_at=session.updated_at,
+        expires_at=session.expires_at,
+        current=session.id == current_id,
+        device_type=session.device_type,
+        device_os=session.device_os,
+        app_version=session.app_version,
+    )
 
 
-PREFERENCES: dict[str, dict[str, Any]] = {
-    "albums": {"defaultAssetOrder": "desc"},
-    "folders": {"enabled": False, "sidebarWeb": False},
-    "memories": {"enabled": True, "duration": 5},
-    "people": {"enabled": True, "sidebarWeb": False, "minimumFaces": 3},
-    "ratings": {"enabled": False},
-    "sharedLinks": {"enabled": True, "sidebarWeb": False},
-    "tags": {"enabled": False, "sidebarWeb": False},
-    "emailNotifications": {"enabled": True, "albumInvite": True, "albumUpdate": True},
-    "download": {"archiveSize": 4 * 1024**3, "includeEmbeddedVideos": False},
-    "purchase": {"showSupportBadge": True, "hideBuyButtonUntil": "2022-02-12T00:00:00.000Z"},
-    "cast": {"gCastEnabled": False},
-    "recentlyAdded": {"sidebarWeb": False},
-}
-"""What a person may set for themselves, with its defaults."""
-
-
-def preferences(stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The defaults with what this person changed."""
-    return {group: {**values, **(stored.get(group) or {})} for group, values in PREFERENCES.items()}
+def session_made(session: Session, token: str) -> SessionMade:
+    return SessionMade(**session_seen(session, None).model_dump(by_alias=False), token=token)
