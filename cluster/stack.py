@@ -22,7 +22,7 @@ from cluster.settings import Settings
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 90.0
-GENTLE_S = 4.0
+GENTLE_S = 2.0
 VITAL = ("gcs_server", "raylet")
 """Without these there is no Ray on this machine."""
 
@@ -43,6 +43,7 @@ class Stack:
         self.environment = ray_environment(settings, environ)
         self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
         self._lock: IO[str] | None = None
+        self._vital: list[psutil.Process] = []
 
     def lock(self) -> None:
         """Take the state folder. Raises StackRunning when another process has it."""
@@ -67,10 +68,18 @@ class Stack:
 
     def start_ray(self) -> None:
         """End what an earlier run left, then start the head. Raises StackBroken with Ray's own words."""
+        self.prepare()
+        self.launch()
+
+    def prepare(self) -> None:
+        """End what an earlier run left, and make what Ray needs to find."""
         self.end_everything()
         proxy_folder(self.settings).mkdir(exist_ok=True)
         self._write_token()
         self._forget_old_sessions()
+
+    def launch(self) -> None:
+        """Start the head. Raises StackBroken with Ray's own words."""
         try:
             done = subprocess.run(
                 head_command(self.settings),
@@ -86,6 +95,7 @@ class Stack:
         if done.returncode != 0:
             self.end_everything()
             raise StackBroken(f"Ray did not start:\n{(done.stdout + done.stderr)[-2000:]}")
+        self._vital = [process for process in self.processes() if _program(process) in VITAL]
 
     def processes(self) -> list[psutil.Process]:
         """Every living process with this stack's mark, but for this one and its own parents."""
@@ -99,8 +109,8 @@ class Stack:
 
     def dead_parts(self) -> list[str]:
         """Vital programs of Ray that do not run any more."""
-        running = {_program(process) for process in self.processes()}
-        return [name for name in VITAL if name not in running]
+        living = {_program(process) for process in self._vital if process.is_running()}
+        return [name for name in VITAL if name not in living]
 
     def end_everything(self) -> int:
         """End all processes of the stack, gently first; returns how many there were."""
@@ -144,7 +154,7 @@ class Stack:
 
 def _program(process: psutil.Process) -> str:
     try:
-        return process.name()
+        return "" if process.status() == psutil.STATUS_ZOMBIE else process.name()
     except psutil.Error:
         return ""
 

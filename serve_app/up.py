@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 DEPLOY_TIMEOUT_S = 120.0
 PING_EVERY_S = 0.1
 LOOK_EVERY_S = 1.0
-SILENT_S = 20.0
+SILENT_S = 30.0
 """How long the API may not answer before the whole stack is started anew."""
 LONGEST_PAUSE_S = 30.0
 
@@ -70,9 +70,16 @@ class Supervisor:
             migrate(database.durable)
         self._check_media(database)
         database.close()
-        self._stack.start_ray()
-        log.info("Ray runs after %.1f s", time.monotonic() - started_s)
-        self._deploy()
+        self._stack.prepare()
+        driver = self._driver()
+        try:
+            self._stack.launch()
+            log.info("Ray runs after %.1f s", time.monotonic() - started_s)
+            self._deploy(driver)
+        finally:
+            if driver.poll() is None:
+                driver.kill()
+            driver.wait()
         log.info("ready after %.1f s", time.monotonic() - started_s)
 
     def _check_media(self, database: Database) -> None:
@@ -83,30 +90,30 @@ class Supervisor:
             created = check_folders(settings.media_root, known, settings.ignore_mount_check_errors, SystemClock().now())
             system_flags.remember_mounts(session, created)
 
-    def _deploy(self) -> None:
-        """Run the driver that deploys API and controller, and wait for the first answered ping."""
-        driver = subprocess.Popen(
+    def _driver(self) -> "subprocess.Popen[str]":
+        """The process that deploys API and controller. It imports while Ray starts, and waits for a word on stdin."""
+        return subprocess.Popen(
             [sys.executable, "-m", "serve_app.ray_app"],
             env=self._stack.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def _deploy(self, driver: "subprocess.Popen[str]") -> None:
+        """Let the driver go on, and wait until it is done and a ping is answered. Raises StackBroken."""
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        driver.stdin.write("go\n")
+        driver.stdin.close()
         until_s = time.monotonic() + DEPLOY_TIMEOUT_S
-        try:
-            while time.monotonic() < until_s and not self._stopping.is_set():
-                if driver.poll() not in (None, 0):
-                    output = driver.stdout.read() if driver.stdout else ""
-                    raise StackBroken(f"the server did not start:\n{output[-4000:]}")
-                if self._answers():
-                    driver.wait(until_s - time.monotonic())
-                    return
-                time.sleep(PING_EVERY_S)
-        finally:
-            if driver.poll() is None:
-                driver.kill()
-            driver.wait()
+        while time.monotonic() < until_s and not self._stopping.is_set():
+            if driver.poll() not in (None, 0):
+                raise StackBroken(f"the server did not start:\n{driver.stdout.read()[-4000:]}")
+            if driver.poll() == 0 and self._answers():
+                return
+            time.sleep(PING_EVERY_S)
         if not self._stopping.is_set():
             raise StackBroken(f"the API did not answer within {DEPLOY_TIMEOUT_S:.0f} s")
 
