@@ -5,9 +5,9 @@ time (all threads, user and system). The photos are `make_corpus.py`'s, once wit
 and once with none; the mix is a third of each.
 
 Quality is PSNR, as the decibels that our preview loses to a full decode that is resized with Lanczos and written at the
-same quality. `psnr_delta_db` holds both, enlarged again, against the photo. `psnr_delta_at_preview_db` holds both against
-that resized picture itself, which is stricter: the corpus carries sensor noise of sigma 10 in every pixel, and what a
-half-size decode makes of noise differs from what Lanczos makes of it. `…_real_db` is the same on real photos alone.
+same quality. `psnr_delta_db` holds both, enlarged again, against the photo. `psnr_delta_at_preview_db` holds both
+against that resized picture itself, which is stricter: the corpus carries sensor noise of sigma 10 in every pixel, and
+what a half-size decode makes of noise differs from what Lanczos makes of it. `…_real_db`: the worst of real photos.
 
     python -m bench.thumbnails
 """
@@ -79,8 +79,8 @@ class Side:
 
 
 def run(photos: int = 8, rounds: int = 5) -> dict[str, float]:
-    """`photos` of each profile, `rounds` times each by turns; medians over the rounds. Where sharp is absent it prints why
-    and leaves its keys out."""
+    """`photos` of each profile, `rounds` times each by turns; medians over the rounds. Where sharp is absent it prints
+    why and leaves its keys out."""
     corpus = make_profiled_corpus(photos)
     ours = Side.start([sys.executable, "-m", "bench.thumbnails", "--worker"], MEDIA_MEMORY)
     try:

@@ -78,20 +78,21 @@ def _text(text: str) -> bytes:
 
 
 def converted(image: Image.Image, source_profile: bytes | None, space: str) -> Image.Image:
-    """`image` as RGB or RGBA pixels of `space` ('srgb' or 'p3'). `image`: L, RGB, RGBA, CMYK or LAB.
+    """`image` as RGB, RGBX or RGBA pixels of `space` ('srgb' or 'p3'). `image`: one of those, L, CMYK or LAB.
 
     No profile, a broken one, or one of another kind than the pixels (RGB on grey) reads as sRGB. Nothing is computed
     where the source's colours already are those of `space`. May return `image` itself.
     """
-    if not _fits(source_profile, image.mode):
-        if image.mode not in {"RGB", "RGBA", "LAB"}:
-            image = image.convert("RGB")
-        source_profile = b"" if image.mode == "LAB" else profile_bytes(SRGB)
+    mode = "RGB" if image.mode == "RGBX" else image.mode
+    if not _fits(source_profile, mode):
+        if mode not in {"RGB", "RGBA", "LAB"}:
+            image, mode = image.convert("RGB"), "RGB"
+        source_profile = b"" if mode == "LAB" else profile_bytes(SRGB)
     assert source_profile is not None
-    transform = _transform(source_profile, image.mode, space)
+    transform = _transform(source_profile, mode, space)
     if transform is None:
         return image
-    result = ImageCms.applyTransform(image, transform)
+    result = ImageCms.applyTransform(image if image.mode == mode else image.convert(mode), transform)
     assert result is not None
     return result
 

@@ -20,8 +20,8 @@ _TRANSPOSE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`image`: L, RGB, RGBA, CMYK or LAB, perhaps already smaller than the source; `orientation`: EXIF's 1–8, not yet
-    applied; `width_px`, `height_px`: of the source, likewise not yet turned."""
+    """`image`: L, RGB, RGBX, RGBA, CMYK or LAB, perhaps already smaller than the source; `orientation`: EXIF's 1–8, not
+    yet applied; `width_px`, `height_px`: of the source, likewise not yet turned."""
 
     image: Image.Image
     width_px: int
