@@ -68,8 +68,11 @@ class Controller:
         )
         self._dispatcher.wake = self._wake
         end = self._dispatcher.on_end
-        self._keeper = Keeper(store, self.in_flight, submitters, identity, end)
-        rescuer = Rescuer(store, handlers, self.in_flight, submitters, lambda: self._keeper.owned, end, self._wake)
+        unsettled = self._settler.unsettled
+        self._keeper = Keeper(store, self.in_flight, submitters, identity, end, unsettled)
+        rescuer = Rescuer(
+            store, self.in_flight, submitters, lambda: self._keeper.owned, end, on_due=self._wake, unsettled=unsettled
+        )
         scheduler = Scheduler(store, around.clock, around.timetable, around.mark_minute)
         pruner = Pruner(store, around.clock, around.sweep_files)
         self._rows_changed = around.rows_changed

@@ -70,7 +70,7 @@ class InFlight:
             entry = self._calls.pop(call_id, None)
             if entry is not None:
                 self._per_queue[entry.call.queue] -= 1
-                self._load -= entry.weight
+                self._load = self._load - entry.weight if self._calls else 0.0  # sums of fractions drift
                 name, seconds = entry.call.spec.name, self._now_s() - entry.submitted_s
                 self._usual_s[name] = 0.8 * self._usual_s.get(name, seconds) + 0.2 * seconds
             return entry
@@ -99,6 +99,11 @@ class InFlight:
         now_s = self._now_s()
         with self._lock:
             return [pair for entry in self._calls.values() if _believed(entry, now_s) for pair in entry.leases.items()]
+
+    def believes(self, entry: OutCall) -> bool:
+        """Its worker was heard lately, or it may still be in Ray's line: a lease that ran out is not its fault."""
+        with self._lock:
+            return _believed(entry, self._now_s())
 
     def overdue(self) -> list[OutCall]:
         """Calls whose job in hand has been at it for longer than its spec allows."""

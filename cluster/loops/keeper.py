@@ -2,14 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from cluster.loops.dispatcher import LEASE_S, Identity
 from cluster.loops.in_flight import InFlight, OutCall
 from cluster.loops.submitter import CallEnd, CallLost, LossReason, Submitter
 from cluster.names import QueueName
-from cluster.queue.job import Place
+from cluster.queue.job import JobId, LeaseToken, Place
 from cluster.queue.store import QueueStore
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,10 @@ class Keeper:
         submitters: Mapping[Place, Submitter],
         identity: Identity,
         on_end: Ends,
+        unsettled: Callable[[], Sequence[tuple[JobId, LeaseToken]]],
     ) -> None:
         self._store, self._in_flight, self._submitters = store, in_flight, submitters
-        self._identity, self._on_end = identity, on_end
+        self._identity, self._on_end, self._unsettled = identity, on_end, unsettled
         self._owned: set[QueueName] = set()
         self._lock = threading.Lock()
 
@@ -49,7 +50,8 @@ class Keeper:
         """Once: ownership, extensions, timeouts."""
         with self._store.transaction() as tx:
             owned = self._store.own(tx, QueueName, self._identity.controller, OWNERSHIP_TTL_S)
-            alive = self._in_flight.alive()
+            # in the order in which a call moves, so that one that ends meanwhile is not missed
+            alive = [*self._in_flight.alive(), *self._unsettled()]
             if alive:
                 self._store.extend(tx, alive, LEASE_S)
         with self._lock:

@@ -19,6 +19,8 @@ from cluster.queue.job import (
     FailedAttempt,
     FollowUps,
     Handler,
+    JobId,
+    LeaseToken,
     More,
     Pipeline,
     Skipped,
@@ -34,6 +36,8 @@ GATHER_S = 0.002
 """A transaction costs more than this wait, in which others come along."""
 CROWDED = 2048
 """Jobs that may wait here before the dispatcher stops leasing."""
+MOST_TRIES = 30
+"""How often a call's end comes back when the database refuses it: some minutes, in which a server restarts."""
 
 
 class Settler:
@@ -51,12 +55,15 @@ class Settler:
         self._on_settled, self._chance = on_settled, chance
         self._inbox: queue.SimpleQueue[CallEnd] = queue.SimpleQueue()
         self._waiting = 0
+        self._unsettled: dict[str, CallEnd] = {}
+        self._tries: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def put(self, end: CallEnd) -> None:
         """Take a call's end; it is settled soon."""
         with self._lock:
             self._waiting += len(end.call.leases)
+            self._unsettled[end.call.call_id] = end
         self._inbox.put(end)
 
     @property
@@ -64,11 +71,21 @@ class Settler:
         """Too much waits here: lease no more."""
         return self._waiting > CROWDED
 
+    def unsettled(self) -> list[tuple[JobId, LeaseToken]]:
+        """Leases of calls that ended and are not settled yet: nobody beats for them, and they are not lost."""
+        with self._lock:
+            return [(lease.job_id, lease.token) for end in self._unsettled.values() for lease in end.call.leases]
+
     def tick(self) -> float:
-        """Settle what is there; waits up to a quarter second for the first."""
+        """Settle what is there; waits up to a quarter second for the first. Raises what the database raised, after
+        which everything is in the inbox again."""
         ends = self._take()
         if ends:
-            self.settle(ends)
+            try:
+                self.settle(ends)
+            except Exception:
+                self._put_back(ends)
+                raise
         return 0.0
 
     def drain(self) -> None:
@@ -77,12 +94,13 @@ class Settler:
             self.tick()
 
     def settle(self, ends: Sequence[CallEnd]) -> None:
-        """Settle these calls, together if it works, else job by job."""
+        """Settle these calls, together if it works, else job by job. Raises when not even that works."""
         losses = [one for end in ends if isinstance(end, CallLost) for one in loss_settlements(end, self._chance)]
         results = [one for end in ends if isinstance(end, CallReturned) and not end.settled for one in end.results]
         try:
-            with self._store.transaction() as tx:
-                self.settle_in(tx, results, losses)
+            if results or losses:
+                with self._store.transaction() as tx:
+                    self.settle_in(tx, results, losses)
         except Exception:
             log.warning("a batch of %d did not settle, trying one by one", len(results) + len(losses), exc_info=True)
             for result in results:
@@ -90,6 +108,7 @@ class Settler:
             for loss in losses:
                 with self._store.transaction() as tx:
                     self.settle_in(tx, [], [loss])
+        self._forget(ends)
         self._on_settled()
 
     def settle_in(self, tx: Transaction, results: Sequence[WorkResult], losses: Sequence[Settlement] = ()) -> None:
@@ -151,6 +170,23 @@ class Settler:
         if output is not None:
             for final in self._handlers[result.lease.name].files(output):
                 discard_fenced(final, result.lease.token)
+
+    def _put_back(self, ends: Sequence[CallEnd]) -> None:
+        """Settling is fenced, so an end of which a part is settled may come again."""
+        for end in ends:
+            call_id = end.call.call_id
+            tries = self._tries[call_id] = self._tries.get(call_id, 0) + 1
+            if tries >= MOST_TRIES:
+                log.error("%s: its end could not be settled, its jobs will run again", end.call.spec.name)
+                self._forget([end])
+            else:
+                self.put(end)
+
+    def _forget(self, ends: Sequence[CallEnd]) -> None:
+        with self._lock:
+            for end in ends:
+                self._unsettled.pop(end.call.call_id, None)
+                self._tries.pop(end.call.call_id, None)
 
     def _take(self) -> list[CallEnd]:
         ends: list[CallEnd] = []
