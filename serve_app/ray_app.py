@@ -13,6 +13,8 @@ from typing import Any
 import ray
 from ray import serve
 
+from cluster.clock import SystemClock
+from cluster.errors import HeliostatError
 from cluster.launch import head_address
 from cluster.loops.in_flight import Beat
 from cluster.loops.submitter import Call, CallReturned, Submitter
@@ -20,9 +22,11 @@ from cluster.names import WorkerName
 from cluster.queue.job import Place
 from cluster.ray_nodes import RayNodes
 from cluster.settings import RayPort, read_settings
+from cluster.storage.mounts import check_folders
 from cluster.telemetry import configure_logging
 from cluster.workers import worker_label
 from serve_app.ray_row_jobs import RayRowJobs
+from serve_app.up import TOLD
 from tasks.ray_runner import RayRunner
 from tasks.ray_worker import CONTROLLER_ACTOR, NAMESPACE
 
@@ -117,6 +121,28 @@ def deploy() -> None:
     ray.get(controller.ready.remote(), timeout=UNTIL_READY_S)
 
 
+def prepare() -> None:
+    """Bring the database to this version, and check the media folders. Raises SettingsInvalid."""
+    from cluster.db.engine import Database
+    from cluster.db.migrations import migrate
+    from cluster.db.queries import system_flags
+
+    settings = read_settings(os.environ)
+    database = Database(settings.database_url)
+    if not settings.skip_migrations:
+        migrate(database.durable)
+    with database.session(durable=True) as session:
+        known = system_flags.known_mounts(session)
+        created = check_folders(settings.media_root, known, settings.ignore_mount_check_errors, SystemClock().now())
+        system_flags.remember_mounts(session, created)
+    database.close()
+
+
 if __name__ == "__main__":
+    try:
+        prepare()
+    except HeliostatError as error:
+        print(error)
+        sys.exit(TOLD)
     if sys.stdin.readline():  # Ray runs now; an empty line is a supervisor that gave up
         deploy()

@@ -10,28 +10,25 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from types import FrameType
 
-import httpx
-
-from cluster.clock import SystemClock
-from cluster.db.engine import Database
-from cluster.db.migrations import migrate
-from cluster.db.queries import system_flags
 from cluster.names import WorkerName
 from cluster.settings import RayPort, Settings
 from cluster.stack import Stack, StackBroken
-from cluster.storage.mounts import check_folders
 from cluster.workers import node_duties
 
 log = logging.getLogger(__name__)
 
 DEPLOY_TIMEOUT_S = 120.0
 PING_EVERY_S = 0.1
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 2.0
 SILENT_S = 30.0
 """How long the API may not answer before the whole stack is started anew."""
 LONGEST_PAUSE_S = 30.0
+TOLD = 3
+"""Exit code of a driver that said in words why it cannot start."""
 
 
 class Supervisor:
@@ -42,8 +39,8 @@ class Supervisor:
         self._stack = Stack(settings, environ)
         self._stopping = threading.Event()
         self._serves_api = WorkerName.API in node_duties(settings.workers_include, settings.workers_exclude).workers
-        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-        self._address = f"http://{host}:{settings.port}"
+        self._host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+        self._address = f"http://{self._host}:{settings.port}"
 
     def run(self) -> None:
         """Start, watch, end. Raises StackRunning, StackBroken, SettingsInvalid before the first ping is answered."""
@@ -65,11 +62,6 @@ class Supervisor:
 
     def _start(self) -> None:
         started_s = time.monotonic()
-        database = Database(self._settings.database_url)
-        if not self._settings.skip_migrations:
-            migrate(database.durable)
-        self._check_media(database)
-        database.close()
         self._stack.prepare()
         driver = self._driver()
         try:
@@ -82,16 +74,9 @@ class Supervisor:
             driver.wait()
         log.info("ready after %.1f s", time.monotonic() - started_s)
 
-    def _check_media(self, database: Database) -> None:
-        """Every media folder is mounted, or made the first time. Raises SettingsInvalid."""
-        settings = self._settings
-        with database.session(durable=True) as session:
-            known = system_flags.known_mounts(session)
-            created = check_folders(settings.media_root, known, settings.ignore_mount_check_errors, SystemClock().now())
-            system_flags.remember_mounts(session, created)
-
     def _driver(self) -> "subprocess.Popen[str]":
-        """The process that deploys API and controller. It imports while Ray starts, and waits for a word on stdin."""
+        """The process that prepares database and media folders while Ray starts, waits for a word on stdin, and then
+        deploys API and controller."""
         return subprocess.Popen(
             [sys.executable, "-m", "serve_app.ray_app"],
             env=self._stack.environment,
@@ -105,10 +90,13 @@ class Supervisor:
         """Let the driver go on, and wait until it is done and a ping is answered. Raises StackBroken."""
         assert driver.stdin is not None
         assert driver.stdout is not None
-        driver.stdin.write("go\n")
-        driver.stdin.close()
+        with suppress(BrokenPipeError):  # it ended already, and says why
+            driver.stdin.write("go\n")
+            driver.stdin.close()
         until_s = time.monotonic() + DEPLOY_TIMEOUT_S
         while time.monotonic() < until_s and not self._stopping.is_set():
+            if driver.poll() == TOLD:
+                raise StackBroken(driver.stdout.read().strip())
             if driver.poll() not in (None, 0):
                 raise StackBroken(f"the server did not start:\n{driver.stdout.read()[-4000:]}")
             if driver.poll() == 0 and self._answers():
@@ -118,10 +106,14 @@ class Supervisor:
             raise StackBroken(f"the API did not answer within {DEPLOY_TIMEOUT_S:.0f} s")
 
     def _answers(self) -> bool:
+        connection = HTTPConnection(self._host, self._settings.port, timeout=2.0)
         try:
-            return httpx.get(f"{self._address}/api/server/ping", timeout=2.0).status_code == 200
-        except httpx.HTTPError:
+            connection.request("GET", "/api/server/ping")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     def _watch(self) -> None:
         heard_s = time.monotonic()

@@ -33,7 +33,7 @@ from tasks.tools import Tools
 
 logger = logging.getLogger(__name__)
 
-SPEC = JobSpec(JobName.ASSET_EXTRACT_METADATA, batch=16)
+SPEC = JobSpec(JobName.ASSET_EXTRACT_METADATA, media_memory=True, batch=16)
 
 PROBE_TIMEOUT_S = 120.0
 
