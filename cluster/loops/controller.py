@@ -92,6 +92,8 @@ class Controller:
         """Release what an earlier incarnation held, take the queues, run the loops."""
         with self._store.transaction() as tx:
             released = self._store.release_predecessor(tx, self._identity.controller, self._identity.incarnation)
+            # what it said of queues may not be true any more, and the dispatcher says only what changes
+            self._store.say_why_waiting(tx, dict.fromkeys(QueueName, ""))
         if released:
             log.warning("released %d jobs that were active when the controller went down", released)
         self._keeper.tick()

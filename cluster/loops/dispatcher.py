@@ -5,11 +5,11 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cluster.loops.in_flight import InFlight
 from cluster.loops.settler import Settler
-from cluster.loops.submitter import Call, CallEnd, CallReturned, Submitter
+from cluster.loops.submitter import Call, CallEnd, CallLost, CallReturned, LossReason, Submitter
 from cluster.names import QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
 from cluster.queue.job import (
     Crashed,
@@ -76,16 +76,18 @@ class Dispatcher:
         """Lease and submit once; returns how long nothing will change by itself."""
         if self._settler.crowded:
             return 0.02
-        open_queues = [queue for queue in self._owned() if self._free_calls(queue) > 0]
-        if not open_queues or self._cpu_room() <= 0:
+        # Ray is asked before the transaction, never in it: while Ray's head is away it answers late, and others wait
+        slots, room = self._free_slots(), self._cpu_room()
+        if not slots:
             return IDLE_S
         with self._store.transaction(reading=True) as tx:
-            waiting = self._store.ready(tx, open_queues)
-        self._explain(waiting)
-        takable = self._fair(queue for queue in waiting if self._reason_to_wait(queue) == "")
+            waiting = self._store.ready(tx, slots)
+        reasons = self._reasons_to_wait(waiting)
+        self._explain({queue: reasons.get(queue, "") for queue in slots})
+        takable = self._fair(queue for queue, reason in reasons.items() if not reason)
         if not takable:
             return IDLE_S
-        calls, immediate, leased = self._lease(takable, waiting)
+        calls, immediate, leased = self._lease({queue: slots[queue] for queue in takable}, waiting, room)
         for end in immediate:
             self._settler.put(end)
         for call in calls:
@@ -97,43 +99,48 @@ class Dispatcher:
 
     def on_end(self, end: CallEnd) -> None:
         """A call is over: its slot is free, its jobs go to the settler. One that was given up is not settled twice."""
-        if self._in_flight.end(end.call.call_id) is None:
+        entry = self._in_flight.end(end.call.call_id)
+        if entry is None:
             return
+        if isinstance(end, CallLost) and entry.beat is not None:
+            end = replace(end, node=end.node or entry.beat.node)
         self._settler.put(end)
         self.wake()
 
     def _lease(
-        self, queues: Sequence[QueueName], waiting: Mapping[QueueName, int]
+        self, slots: Mapping[QueueName, int], waiting: Mapping[QueueName, int], room: float
     ) -> tuple[list[Call], list[CallEnd], int]:
         try:
             with self._store.transaction() as tx:
-                return self._lease_in(tx, queues, waiting, self._load_together)
+                return self._lease_in(tx, slots, waiting, room, self._load_together)
         except Exception:
             log.warning("loading a batch failed, loading its jobs one by one", exc_info=True)
         with self._store.transaction() as tx:
-            return self._lease_in(tx, queues, waiting, self._load_apart)
+            return self._lease_in(tx, slots, waiting, room, self._load_apart)
 
     def _lease_in(
         self,
         tx: Transaction,
-        queues: Sequence[QueueName],
+        slots_of: Mapping[QueueName, int],
         waiting: Mapping[QueueName, int],
+        cpus: float,
         load: Callable[[Transaction, Handler, Sequence[Lease]], Sequence[Loaded]],
     ) -> tuple[list[Call], list[CallEnd], int]:
         calls: list[Call] = []
         immediate: list[CallEnd] = []
         surplus: list[Settlement] = []
-        leased, cpus = 0, self._cpu_room()
-        for queue in queues:
-            slots = self._free_calls(queue)
-            if cpus <= 0 or leased >= JOBS_PER_TICK:
+        leased = 0
+        for queue, slots in slots_of.items():
+            if leased >= JOBS_PER_TICK:
                 break
+            if cpus <= 0 and not self._is_rows_only(queue):
+                continue
             spread = self._calls_that_start(queue, slots, cpus)
             limit = min(spread * self._largest_batch(queue), waiting[queue], JOBS_PER_TICK - leased)
             leases = self._store.lease(tx, queue, limit, LEASE_S, self._identity.controller, self._identity.incarnation)
             leased += len(leases)
             for spec, group in _batches(leases, self._handlers, spread):
-                if slots <= 0 or cpus <= 0:
+                if slots <= 0 or (cpus <= 0 and self._in_flight.weight(spec) > 0):
                     surplus.extend(Release(lease) for lease in group)
                     continue
                 call, ended = self._loaded(spec, queue, group, load(tx, self._handlers[spec.name], group))
@@ -184,8 +191,19 @@ class Dispatcher:
         return loaded
 
     def _submit(self, call: Call) -> None:
+        """A call that cannot be submitted is over at once, so that those behind it still go out."""
         self._in_flight.add(call)
-        self._submitters[call.spec.place].submit(call, self.on_end)
+        try:
+            self._submitters[call.spec.place].submit(call, self.on_end)
+        except Exception as error:
+            log.exception("a call of %s could not be submitted", call.spec.name)
+            self.on_end(CallLost(call, LossReason.UNSCHEDULABLE, f"it could not be submitted: {error}"))
+
+    def _free_slots(self) -> dict[QueueName, int]:
+        """Calls that each of our queues may still start. While all CPUs are taken, queues of rows alone go on."""
+        full = self._cpus() > 0 >= self._cpu_room()
+        queues = [queue for queue in self._owned() if queue in self._specs_of]
+        return {q: free for q in queues if (self._is_rows_only(q) or not full) and (free := self._free_calls(q)) > 0}
 
     def _free_calls(self, queue: QueueName) -> int:
         nodes = max(1, self._submitters[Place.CLUSTER].nodes_for(queue))
@@ -196,6 +214,9 @@ class Dispatcher:
         """Calls of this queue that find room now, if they are of its heaviest type: what comes next is not known."""
         weight = max(self._in_flight.weight(spec) for spec in self._specs_of[queue])
         return slots if weight == 0 else min(slots, math.ceil(cpus / weight))
+
+    def _is_rows_only(self, queue: QueueName) -> bool:
+        return all(spec.place is Place.ROW_JOBS for spec in self._specs_of[queue])
 
     def _largest_batch(self, queue: QueueName) -> int:
         return max(spec.batch for spec in self._specs_of[queue])
@@ -210,16 +231,14 @@ class Dispatcher:
         cut = self._turn % len(listed) if listed else 0
         return listed[cut:] + listed[:cut]
 
-    def _reason_to_wait(self, queue: QueueName) -> str:
-        if self._submitters[Place.CLUSTER].nodes_for(queue) == 0:
-            return f"no live node serves {queue}: start one with this queue or its worker in IMMICH_WORKERS_INCLUDE"
-        if not self._media_present():
-            return "the media folder is not mounted: its .immich marker is missing"
-        return ""
+    def _reasons_to_wait(self, queues: Iterable[QueueName]) -> dict[QueueName, str]:
+        """Why each of these queues cannot start what waits in it, `""` when it can."""
+        nodes = {queue: self._submitters[Place.CLUSTER].nodes_for(queue) for queue in queues}
+        media = not nodes or self._media_present()
+        return {queue: "" if count and media else _reason(queue, count) for queue, count in nodes.items()}
 
-    def _explain(self, waiting: Mapping[QueueName, int]) -> None:
+    def _explain(self, reasons: Mapping[QueueName, str]) -> None:
         """Write down why queues wait, when that changed."""
-        reasons = {queue: self._reason_to_wait(queue) for queue in waiting}
         changed = {queue: reason for queue, reason in reasons.items() if self._said.get(queue, "") != reason}
         if changed:
             with self._store.transaction() as tx:
@@ -227,6 +246,12 @@ class Dispatcher:
             self._said.update(changed)
             for queue, reason in changed.items():
                 log.warning("%s waits: %s", queue, reason) if reason else log.info("%s waits no longer", queue)
+
+
+def _reason(queue: QueueName, nodes: int) -> str:
+    if nodes == 0:
+        return f"no live node serves {queue}: start one with this queue or its worker in IMMICH_WORKERS_INCLUDE"
+    return "the media folder is not mounted: its .immich marker is missing"
 
 
 def _batches(

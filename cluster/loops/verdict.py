@@ -25,6 +25,8 @@ from cluster.queue.retry import retry_delay_s
 from cluster.queue.store import Continue, Defer, Fail, Finish, Release, Retry, Settlement
 
 POISON_DEATHS = 3
+UNSCHEDULABLE_PAUSE_S = 5.0
+"""Ray says no at once, so a job that went straight back would go round as fast as it can."""
 Chance = Callable[[], float]
 
 
@@ -75,7 +77,9 @@ def _of_lost(lost: CallLost, index: int, chance: Chance) -> Settlement:
     crowd = len(call.leases) > 1
     guilty = lost.in_hand == index or not crowd
     match lost.reason:
-        case LossReason.CONTROLLER | LossReason.UNSCHEDULABLE | LossReason.CANCELLED:
+        case LossReason.UNSCHEDULABLE:
+            return Defer(lease, UNSCHEDULABLE_PAUSE_S, lost.message)
+        case LossReason.CONTROLLER | LossReason.CANCELLED:
             return Release(lease)
         case LossReason.WORKER | LossReason.MEMORY | LossReason.TIMEOUT if not guilty:
             # nobody knows whose fault it was, or it was a neighbour's: each runs alone next, no attempt is counted
