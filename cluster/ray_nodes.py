@@ -1,5 +1,6 @@
 """What Ray reports about its nodes: labels, CPUs, whether they live. Asked for at most every two seconds."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,8 @@ import ray
 
 from cluster.names import QueueName
 from cluster.workers import queue_label
+
+log = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
 
@@ -54,12 +57,18 @@ class RayNodes:
         with self._lock:
             if time.monotonic() - self._asked_s > REFRESH_S:
                 self._asked_s = time.monotonic()
-                self._known = self._ask()
-                self._serving = {
-                    queue: sum(node.labels.get(queue_label(queue)) == "true" for node in self._known)
-                    for queue in QueueName
-                }
+                self._refresh()
             return self._known
+
+    def _refresh(self) -> None:
+        try:
+            self._known = self._ask()
+        except Exception as error:
+            log.warning("Ray cannot be asked for its nodes: %s", error)
+            return
+        self._serving = {
+            queue: sum(node.labels.get(queue_label(queue)) == "true" for node in self._known) for queue in QueueName
+        }
 
     def serving(self, queue: QueueName) -> int:
         """Live nodes with this queue's label."""

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
+from ray import exceptions
 
-from cluster.loops.submitter import Call, CallEnd, CallLost, CallReturned, LossReason
+from cluster.loops.submitter import Call, CallEnd, CallReturned
 from cluster.names import QueueName, WorkerName
 from cluster.ray_nodes import RayNodes
 from cluster.workers import worker_label
+from tasks.ray_runner import lost_or_crashed
 from tasks.ray_worker import NAMESPACE
 
 ROW_JOBS_ACTOR = "heliostat-row-jobs"
@@ -26,7 +28,7 @@ class RayRowJobs:
 
     def submit(self, call: Call, on_end: Callable[[CallEnd], None]) -> None:
         reference = self._running_actor().run.options(name=str(call.spec.name)).remote(call)
-        reference.future().add_done_callback(lambda future: on_end(_end(call, future)))
+        reference.future().add_done_callback(lambda future: on_end(self._end(call, future.exception())))
 
     def cancel(self, call_id: str) -> None:
         """A page is short and settles itself: there is nothing to stop."""
@@ -53,9 +55,11 @@ class RayRowJobs:
                 )
             return self._actor
 
-
-def _end(call: Call, future: Any) -> CallEnd:
-    error = future.exception()
-    if error is None:
-        return CallReturned(call, (), settled=True)
-    return CallLost(call, LossReason.WORKER, str(error).strip().splitlines()[0])
+    def _end(self, call: Call, error: BaseException | None) -> CallEnd:
+        if error is None:
+            return CallReturned(call, (), settled=True)
+        if isinstance(error, exceptions.RayActorError):
+            # it may be one that a controller before this one left, and that Ray will not restart
+            with self._lock:
+                self._actor = None
+        return lost_or_crashed(call, error)

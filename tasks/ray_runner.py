@@ -54,9 +54,8 @@ class RayRunner:
         self._lock = threading.Lock()
 
     def submit(self, call: Call, on_end: OnEnd) -> None:
-        task = self._task_for(call)
         try:
-            ref = task.remote(call.spec.name, call.call_id, call.leases, call.inputs)
+            ref = self._task_for(call).remote(call.spec.name, call.call_id, call.leases, call.inputs)
         except Exception as error:
             on_end(CallLost(call, LossReason.UNSCHEDULABLE, f"Ray took no task: {error}"))
             return
@@ -96,6 +95,11 @@ def end_of_call(call: Call, error: BaseException | None, future: Any) -> CallEnd
         node, outcomes = future.result()
         results = zip(call.leases, outcomes, strict=True)
         return CallReturned(call, tuple(WorkResult(lease, one, node, ms, peak) for lease, (one, ms, peak) in results))
+    return lost_or_crashed(call, error)
+
+
+def lost_or_crashed(call: Call, error: BaseException) -> CallEnd:
+    """Ray's own errors are losses; any other was raised around the call's jobs."""
     for kind, reason in LOSSES:
         if isinstance(error, kind):
             return CallLost(call, reason, _first_line(error))
@@ -112,6 +116,7 @@ LOSSES: tuple[tuple[type[BaseException], LossReason], ...] = (
     (exceptions.LocalRayletDiedError, LossReason.CONTROLLER),
     (exceptions.OwnerDiedError, LossReason.CONTROLLER),
     (exceptions.WorkerCrashedError, LossReason.WORKER),
+    (exceptions.ActorUnavailableError, LossReason.UNSCHEDULABLE),
     (exceptions.RayActorError, LossReason.WORKER),
     (exceptions.RuntimeEnvSetupError, LossReason.NODE),
     (exceptions.ObjectLostError, LossReason.NODE),

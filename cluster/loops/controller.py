@@ -23,6 +23,7 @@ from cluster.queue.store import QueueStore, Transaction
 log = logging.getLogger(__name__)
 
 STOP_S = 8.0
+START_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Controller:
         )
         scheduler = Scheduler(store, around.clock, around.timetable, around.mark_minute)
         pruner = Pruner(store, around.clock, around.sweep_files)
-        self._rows_changed = around.rows_changed
+        self._rows_changed, self._sleep = around.rows_changed, around.clock.sleep
         self._dispatch_loop = Loop("dispatcher", self._dispatcher.tick)
         self._settle_loop = Loop("settler", self._settler.tick)
         self._loops = [
@@ -89,7 +90,19 @@ class Controller:
         ]
 
     def start(self) -> None:
-        """Release what an earlier incarnation held, take the queues, run the loops."""
+        """Release what an earlier incarnation held, take the queues, run the loops. Waits for a database that is away:
+        Ray restarts an actor that died, but never one that could not start."""
+        while True:
+            try:
+                self._take_over()
+                break
+            except Exception:
+                log.exception("the controller cannot start yet")
+                self._sleep(START_AGAIN_S)
+        for loop in self._loops:
+            loop.start()
+
+    def _take_over(self) -> None:
         with self._store.transaction() as tx:
             released = self._store.release_predecessor(tx, self._identity.controller, self._identity.incarnation)
             # what it said of queues may not be true any more, and the dispatcher says only what changes
@@ -97,8 +110,6 @@ class Controller:
         if released:
             log.warning("released %d jobs that were active when the controller went down", released)
         self._keeper.tick()
-        for loop in self._loops:
-            loop.start()
 
     def beat(self, beats: Iterable[Beat]) -> set[str]:
         """A worker's word; the answer is what it must drop."""

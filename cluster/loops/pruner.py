@@ -1,12 +1,14 @@
 """Old history, attempts, statistics, events and stray files → deleted, a little at a time."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cluster.clock import Clock
 from cluster.queue.store import QueueStore
 
 KEEP = timedelta(days=14)
+SWEEP_EVERY = timedelta(hours=12)
+"""A sweep walks the whole media folder, and strays take no space worth more."""
 ROWS_PER_TICK = 1000
 EVERY_S, WHILE_BUSY_S = 600.0, 1.0
 
@@ -16,11 +18,14 @@ class Pruner:
 
     def __init__(self, store: QueueStore, clock: Clock, sweep_files: Callable[[], int]) -> None:
         self._store, self._clock, self._sweep_files = store, clock, sweep_files
+        self._sweep_at: datetime = clock.now()
 
     def tick(self) -> float:
         with self._store.transaction() as tx:
             deleted = self._store.prune(tx, self._clock.now() - KEEP, ROWS_PER_TICK)
         if deleted >= ROWS_PER_TICK:
             return WHILE_BUSY_S
-        self._sweep_files()
+        if self._clock.now() >= self._sweep_at:
+            self._sweep_at = self._clock.now() + SWEEP_EVERY
+            self._sweep_files()
         return EVERY_S

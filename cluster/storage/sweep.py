@@ -1,5 +1,6 @@
 """Deletes what broken attempts left behind: files with a lease token in their name that no living attempt can own."""
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -29,7 +30,7 @@ def sweep_strays(layout: StorageLayout, now: datetime) -> int:
 
 
 def _strays(layout: StorageLayout) -> Iterator[Path]:
+    # os.walk, since pathlib raises for a folder that is deleted meanwhile
     for folder in SWEPT:
-        for path in (layout.media_root / folder.value).rglob("*"):
-            if STRAY.search(path.name) and path.is_file():
-                yield path
+        for root, _, names in os.walk(layout.media_root / folder.value):
+            yield from (Path(root, name) for name in names if STRAY.search(name))
