@@ -1,0 +1,36 @@
+"""One real server for the whole run, since a start takes long; and the seconds that the tests measured, told at the end."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.real_stack import RealStack, real_stack
+from tests.programs import program
+
+FIGURES: list[str] = []
+"""What tests measured, one line each."""
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
+    """A running server on SQLite, signed in as its admin. Its stop is judged after the last test."""
+    program("exiftool")
+    with real_stack(3411, tmp_path_factory.mktemp("stack")) as running:
+        running.sign_in()
+        FIGURES.append(f"start to first ping: {running.started_s:.1f} s")
+        yield running
+        code, seconds = running.stop()
+        assert code == 0, running.log[-3000:]
+        FIGURES.append(f"clean stop: {seconds:.1f} s")
+
+
+@pytest.fixture
+def report() -> Callable[[str], None]:
+    """Takes a measured figure in words."""
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures."""
+    for line in FIGURES:
+        terminalreporter.write_line(f"measured: {line}")
