@@ -109,7 +109,8 @@ class Stack:
 
     def dead_parts(self) -> list[str]:
         """Vital programs of Ray that do not run any more."""
-        living = {_program(process) for process in self._vital if process.is_running()}
+        # a zombie counts as running, and where nobody reaps (a container without an init) it stays one for ever
+        living = {_program(process) for process in self._vital if process.is_running() and self._is_ours(process.pid)}
         return [name for name in VITAL if name not in living]
 
     def end_everything(self) -> int:
