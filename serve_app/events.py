@@ -156,7 +156,6 @@ class EventTail:
         self._changes.close()
 
     def _begin(self) -> None:
-        self._changes.wait()  # listen before looking, or what comes between is heard of late
         with self._database.reader() as session:
             newest = events.newest_event_id(session)
         # A restored backup counts from an earlier id.

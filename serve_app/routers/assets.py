@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from cluster.errors import BadRequest
 from serve_app.deps import Caller, Services, ServicesOf, allow, authenticate, check_permission
 from serve_app.file_response import respond_with_file
 from serve_app.multipart import UploadCutOff, read_form
@@ -23,6 +23,7 @@ from serve_app.services.serve_media import ServedFile, ThumbnailSize
 from serve_app.services.update_asset import update_asset, update_assets
 from serve_app.services.upload import Upload, Uploaded, find_upload
 from serve_app.wire import asset as wire
+from serve_app.wire.validation import wire_issues
 
 router = APIRouter(tags=["assets"])
 
@@ -185,8 +186,8 @@ def _read_texts(texts: dict[str, str]) -> wire.UploadForm:
     try:
         return wire.UploadForm.model_validate(texts)
     except ValidationError as error:
-        issues = error.errors(include_url=False)
-        raise RequestValidationError([{**issue, "loc": ("body", *issue["loc"])} for issue in issues]) from error
+        in_body = [{**issue, "loc": ("body", *issue["loc"])} for issue in error.errors(include_url=False)]
+        raise BadRequest("Validation failed", wire_issues(in_body, wire.UploadForm)) from error
 
 
 def _uploaded(uploaded: Uploaded) -> JSONResponse:
