@@ -1,7 +1,8 @@
 """The whole way: our own client sends photos over HTTP, and the clock stops when every queue is empty.
 
-CPU seconds are those of every process of the stack: the API, the controller, workers and their exiftool, Ray's own. What
-the stack uses while idle, measured just before, is taken off; so is nothing else. The client's own are told apart.
+CPU seconds are those of every process of the stack: the API, the controller, workers and their exiftool, Ray's own; the
+start of worker processes too. Only what the stack uses while idle, measured just before, is taken off. The client's own
+are told apart.
 
     python -m bench.pipeline --photos 40 --rounds 1
 """
@@ -34,7 +35,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import of `photos` photos. CPU in seconds; `idle` is what the stack would have used in the same time anyway."""
+    """One import of `photos` photos. CPU in seconds; `idle_…` is what the stack used a second before it began."""
 
     photos: int
     seconds: float

@@ -189,7 +189,7 @@ def memory_of(state_dir: Path, root: int) -> list[Memory]:
 
 
 def pids() -> Sequence[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def mark_of(state_dir: Path) -> bytes:

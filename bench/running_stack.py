@@ -66,7 +66,7 @@ class RunningStack:
 @contextmanager
 def running_stack(extra: Mapping[str, str] | None = None, port: int = FIRST_PORT) -> Iterator[RunningStack]:
     """A new library on `port`. Raises BenchFailed with what the server said when it does not start."""
-    folder = Path(tempfile.mkdtemp(prefix="hb", dir="/tmp"))  # noqa: S108 - sockets need a short path
+    folder = Path(tempfile.mkdtemp(prefix="hb", dir="/tmp"))  # sockets need a short path
     environ = os.environ | {
         "IMMICH_MEDIA_LOCATION": str(folder / "m"),
         "HELIOSTAT_STATE_DIR": str(folder / "s"),
@@ -118,7 +118,7 @@ def _wait_until_deployed(log: Path) -> None:
 
 
 def wait_until_idle(client: ApiClient, every_s: float = 0.5) -> None:
-    """Until no queue holds anything. A follow-up is in the queue before what it follows is out, so one look is enough."""
+    """Until no queue holds anything. A follow-up goes in with what it follows going out, so one look is enough."""
     while True:
         with suppress(ServerUnreachable):
             if not any(queue.to_do for queue in client.queues()):
