@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from cluster.errors import UnreadableImage, UnsupportedMedia
+from tasks.media import pillow_reader
 from tasks.media.color import DISPLAY_P3, profile_bytes
 from tasks.media.image import Thumbnails, render_image
 from tests.shared_media import media_dir
@@ -217,3 +218,23 @@ def test_a_real_heic_matches_its_embedded_thumbnail_size(tmp_path: Path) -> None
     with Image.open(made.files[0].path) as image:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
     assert ImageCms.getProfileDescription(profile).strip() == "Display P3"
+
+
+@pytest.mark.parametrize("size", [(1203, 901), (800, 600), (607, 411), (64, 48)])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:2:2"}, {"subsampling": "4:4:4"}])
+def test_the_quick_way_gives_pillows_pixels(
+    tmp_path: Path, size: tuple[int, int], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = save(tmp_path / "a.jpg", quarters(*size), "JPEG", quality=90, **options)
+    quick = rendered(source, tmp_path / "quick")
+    monkeypatch.setattr(pillow_reader, "_QUICK_LIMIT_BYTES", 0)
+    pillows = rendered(source, tmp_path / "pillow")
+    assert quick.size == pillows.size
+    assert np.abs(np.asarray(quick).astype(int) - np.asarray(pillows)).max() <= 3
+
+
+def test_a_wide_gamut_jpeg_is_converted_on_the_quick_way_too(tmp_path: Path) -> None:
+    red = np.full((40, 40, 3), (234, 51, 35), np.uint8)
+    source = save(tmp_path / "a.jpg", red, "JPEG", quality=95, icc_profile=profile_bytes(DISPLAY_P3))
+    assert rendered(source, tmp_path, is_srgb=True).getpixel((20, 20)) == pytest.approx((255, 0, 0), abs=5)
+    assert rendered(source, tmp_path, is_srgb=False).getpixel((20, 20)) == pytest.approx((234, 51, 35), abs=4)
