@@ -27,20 +27,21 @@ from serve_app.services.server_info import VERSION
 from serve_app.socket_server import add_sockets, follow_events
 
 ROUTERS: tuple[APIRouter, ...] = (
+    server.router,
+    assets.router,
+    jobs.router,
+    queues.router,
     auth.router,
     users.router,
     api_keys.router,
     sessions.router,
-    server.router,
-    assets.router,
     trash.router,
-    jobs.router,
-    queues.router,
     system_config.router,
     docs.router,
     unserved.router,
 )
-"""Everything below /api. `unserved` comes last: it answers for the routes of Immich that nobody above takes."""
+"""Everything below /api, what is asked for most first, since each request looks through them in order. `unserved` comes
+last: it answers for the routes of Immich that nobody above takes."""
 
 
 def create_app(services: Services) -> ASGIApp:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 from anyio import to_thread
 from fastapi import Depends
+from pydantic_core import to_json
 from sqlalchemy.orm import Session
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
 from cluster.clock import Clock
 from cluster.db.engine import Database
@@ -20,8 +22,6 @@ from cluster.queue.store import QueueStore
 from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
 from serve_app.permissions import ALL, ANY, covers
-
-Answer = TypeVar("Answer")
 
 SESSION_COOKIE = "immich_access_token"
 SEEN_EVERY = timedelta(hours=1)
@@ -150,19 +150,17 @@ def allow(permission: str = ALL, *, admin: bool = False) -> Callable[..., Corout
 
 
 async def in_one_turn(
-    request: HTTPConnection,
-    permission: str,
-    do: Callable[[Services, Caller], Answer],
-    *,
-    admin: bool = False,
-) -> Answer:
-    """Ask who calls, check, and do, in one turn of one thread: for routes that clients call again and again."""
+    request: HTTPConnection, permission: str, do: Callable[[Services, Caller], Any], *, admin: bool = False
+) -> Response:
+    """Ask who calls, check, do, and write the answer down, in one turn of one thread: for routes that clients call
+    again and again. What `do` returns is as the route's `response_model` says; nobody checks it again.
+    """
 
-    def turn() -> Answer:
+    def turn() -> Response:
         services = services_of(request)
         caller = authenticate(services, request)
         check_permission(caller, permission, admin=admin)
-        return do(services, caller)
+        return Response(to_json(do(services, caller), by_alias=True), media_type="application/json")
 
     return await to_thread.run_sync(turn)
 

@@ -32,16 +32,19 @@ def create_key(
 
 @router.get("")
 def get_api_keys(caller: Reader, services: ServicesOf) -> list[ApiKeySeen]:
+    """The caller's, without their secrets."""
     return [api_key_seen(key) for key in list_api_keys(services, caller)]
 
 
 @router.get("/me")
 def get_my_api_key(caller: AnyCaller, services: ServicesOf) -> ApiKeySeen:
+    """The key that asks."""
     return api_key_seen(own_api_key(services, caller))
 
 
 @router.get("/{id}")
 def get_one_key(id: WireId, caller: Reader, services: ServicesOf) -> ApiKeySeen:
+    """One key."""
     return api_key_seen(get_api_key(services, caller, id))
 
 
@@ -53,9 +56,11 @@ def update_key(
     caller: Annotated[Caller, Depends(allow("apiKey.update"))],
     services: ServicesOf,
 ) -> ApiKeySeen:
+    """Rename a key, or change what it may do."""
     return api_key_seen(update_api_key(services, caller, id, body.name, body.permissions))
 
 
 @router.delete("/{id}", status_code=204)
 def delete_key(id: WireId, caller: Annotated[Caller, Depends(allow("apiKey.delete"))], services: ServicesOf) -> None:
+    """Delete a key; it is refused at once."""
     delete_api_key(services, caller, id)

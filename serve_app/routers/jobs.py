@@ -2,7 +2,7 @@
 
 from typing import Annotated, assert_never
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
 from cluster.names import QueueName
 from serve_app.deps import Caller, Services, ServicesOf, allow, in_one_turn
@@ -22,8 +22,8 @@ class NewManualJob(Wire):
     name: ManualJob
 
 
-@router.get("")
-async def get_queues_legacy(request: Request) -> LegacyQueues:
+@router.get("", response_model=LegacyQueues)
+async def get_queues_legacy(request: Request) -> Response:
     """Every queue, with its counts."""
     return await in_one_turn(
         request, "job.read", lambda services, _: legacy_queues(queues.list_queues(services)), admin=True

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from cluster.names import QueueName
 from serve_app.deps import Caller, Services, ServicesOf, allow, in_one_turn
@@ -23,8 +23,8 @@ router = APIRouter(prefix="/queues", tags=["queues"])
 Reader = Annotated[Caller, Depends(allow("queue.read", admin=True))]
 
 
-@router.get("")
-async def get_queues(request: Request) -> list[QueueSeen]:
+@router.get("", response_model=list[QueueSeen])
+async def get_queues(request: Request) -> Response:
     """Every queue, with its counts."""
 
     def seen(services: Services, _: Caller) -> list[QueueSeen]:

@@ -50,14 +50,17 @@ LATER = (
     "/admin/integrity",
     "/auth/pin-code",
     "/auth/session",
+    "/sessions/{id}",
     "/users/me/license",
+    "/users/me/onboarding",
     "/users/me/calendar-heatmap",
     "/users/profile-image",
     "/users/{id}/profile-image",
     "/assets/copy",
     "/assets/metadata",
+    "/assets/{id}/metadata",
 )
-"""Not served yet."""
+"""Of a path that is served, the methods that are not are meant."""
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 

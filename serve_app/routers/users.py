@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services.sign_up import NewAccount, create_user
-from serve_app.services.users import get_user, list_users, set_onboarded, update_preferences, update_user
+from serve_app.services.users import get_user, list_users, set_onboarded, update_preferences, update_user, visible_users
 from serve_app.wire.common import WireId
 from serve_app.wire.preferences import Preferences, PreferencesUpdate, changes, preferences
 from serve_app.wire.user import (
@@ -27,17 +27,20 @@ Updater = Annotated[Caller, Depends(allow("user.update"))]
 
 @router.get("/users")
 def search_users(caller: Reader, services: ServicesOf) -> list[UserSeen]:
-    return [user_seen(user) for user in list_users(services)]
+    """Everybody, where users may see each other."""
+    return [user_seen(user) for user in visible_users(services, caller)]
 
 
 @router.get("/users/me")
 def get_my_user(caller: Reader, services: ServicesOf) -> UserAdmin:
+    """The caller's account."""
     return user_admin(get_user(services, caller.user_id))
 
 
 @router.put("/users/me")
 @router.patch("/users/me", include_in_schema=False)
 def update_my_user(body: MyUpdate, caller: Updater, services: ServicesOf) -> UserAdmin:
+    """Change one's own account."""
     user = update_user(
         services,
         caller.user_id,
@@ -73,6 +76,7 @@ def update_my_preferences(
 def get_user_onboarding(
     caller: Annotated[Caller, Depends(allow("userOnboarding.read"))], services: ServicesOf
 ) -> Onboarding:
+    """Whether the first steps were shown."""
     return Onboarding(is_onboarded=get_user(services, caller.user_id).is_onboarded)
 
 
@@ -80,12 +84,14 @@ def get_user_onboarding(
 def set_user_onboarding(
     body: Onboarding, caller: Annotated[Caller, Depends(allow("userOnboarding.update"))], services: ServicesOf
 ) -> Onboarding:
+    """Remember that the first steps were shown."""
     set_onboarded(services, caller.user_id, body.is_onboarded)
     return body
 
 
 @router.get("/users/{id}")
 def get_one_user(id: WireId, caller: Reader, services: ServicesOf) -> UserSeen:
+    """One account as others see it."""
     return user_seen(get_user(services, id))
 
 
@@ -105,13 +111,14 @@ def search_users_admin(
 def create_user_admin(
     body: NewUser, caller: Annotated[Caller, Depends(allow("adminUser.create", admin=True))], services: ServicesOf
 ) -> UserAdmin:
+    """Make an account."""
     account = NewAccount(
         email=body.email,
         password=body.password,
         name=body.name,
         is_admin=body.is_admin,
         quota_size_bytes=body.quota_size_in_bytes,
-        storage_label=body.storage_label or None,
+        storage_label=body.storage_label,
         should_change_password=body.should_change_password,
         avatar_color=body.avatar_color or "primary",
     )
@@ -122,6 +129,7 @@ def create_user_admin(
 def get_user_admin(
     id: WireId, caller: Annotated[Caller, Depends(allow("adminUser.read", admin=True))], services: ServicesOf
 ) -> UserAdmin:
+    """One account."""
     return user_admin(get_user(services, id))
 
 
@@ -129,6 +137,7 @@ def get_user_admin(
 def get_admin_onboarding(
     caller: Annotated[Caller, Depends(allow("systemMetadata.read", admin=True))], services: ServicesOf
 ) -> Onboarding:
+    """Whether the first steps were shown."""
     return Onboarding(is_onboarded=get_user(services, caller.user_id).is_onboarded)
 
 
@@ -138,4 +147,5 @@ def update_admin_onboarding(
     caller: Annotated[Caller, Depends(allow("systemMetadata.update", admin=True))],
     services: ServicesOf,
 ) -> None:
+    """Remember that the server's first steps were taken."""
     set_onboarded(services, caller.user_id, body.is_onboarded)

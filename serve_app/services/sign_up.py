@@ -3,7 +3,8 @@
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from cluster.db.queries import users
 from cluster.db.tables.user import User
@@ -12,11 +13,13 @@ from serve_app.deps import Services
 from serve_app.services.passwords import hash_password
 
 ADMIN_LABEL = "admin"
+SECOND_ADMIN = "The server already has an admin"
+TAKEN = "Email is not available"
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What is known of an account to be made."""
+    """What is known of an account to be made. `email` in lower case."""
 
     email: str
     password: str
@@ -42,37 +45,43 @@ def create_user(services: Services, account: NewAccount) -> User:
 
 
 def _create(services: Services, account: NewAccount, *, first: bool) -> User:
-    hashed = hash_password(account.password)
+    user = _new_user(services, account)
+    try:
+        with services.database.session(durable=True) as session:
+            _refuse_doubles(session, account, first)
+            session.add(user)
+    except IntegrityError as error:  # somebody was faster, or the address belongs to a deleted account
+        raise BadRequest(SECOND_ADMIN if first else TAKEN) from error
+    return user
+
+
+def _refuse_doubles(session: Session, account: NewAccount, first: bool) -> None:
+    if users.has_admin(session) == first:
+        raise BadRequest(SECOND_ADMIN if first else "The first registered account must be the administrator.")
+    if users.by_email(session, account.email) is not None:
+        raise BadRequest(TAKEN)
+    if account.storage_label is not None and users.by_storage_label(session, account.storage_label) is not None:
+        raise BadRequest("Storage label already in use by another account")
+
+
+def _new_user(services: Services, account: NewAccount) -> User:
     now = services.clock.now()
-    with services.database.session(durable=True) as session:
-        if users.has_admin(session) == first:
-            raise BadRequest(
-                "The server already has an admin" if first else "The first registered account must be the admin"
-            )
-        if users.by_email(session, account.email) is not None:
-            raise BadRequest("Email is not available")
-        label = account.storage_label
-        if label is not None and session.scalar(select(User.id).where(User.storage_label == label)):
-            raise BadRequest("Storage label already in use by another account")
-        user = User(
-            id=str(uuid.uuid4()),
-            email=account.email.lower(),
-            name=account.name,
-            password=hashed,
-            is_admin=account.is_admin,
-            avatar_color=account.avatar_color,
-            profile_image_path="",
-            profile_changed_at=now,
-            storage_label=label,
-            should_change_password=account.should_change_password,
-            quota_size_bytes=account.quota_size_bytes,
-            quota_usage_bytes=0,
-            status="active",
-            is_onboarded=False,
-            preferences={},
-            created_at=now,
-            updated_at=now,
-        )
-        session.add(user)
-        session.flush()
-        return user
+    return User(
+        id=str(uuid.uuid4()),
+        email=account.email,
+        name=account.name,
+        password=hash_password(account.password),
+        is_admin=account.is_admin,
+        avatar_color=account.avatar_color,
+        profile_image_path="",
+        profile_changed_at=now,
+        storage_label=account.storage_label,
+        should_change_password=account.should_change_password,
+        quota_size_bytes=account.quota_size_bytes,
+        quota_usage_bytes=0,
+        status="active",
+        is_onboarded=False,
+        preferences={},
+        created_at=now,
+        updated_at=now,
+    )

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.db.queries import users
+from sqlalchemy.exc import IntegrityError
+
+from cluster.db.queries import system, users
 from cluster.db.tables.user import User
 from cluster.errors import BadRequest
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.passwords import hash_password
 
 
@@ -20,8 +22,16 @@ def get_user(services: Services, user_id: str) -> User:
 
 
 def list_users(services: Services, *, with_deleted: bool = False) -> list[User]:
+    """In the order in which they came."""
     with services.database.reader() as session:
         return users.all_users(session, with_deleted=with_deleted)
+
+
+def visible_users(services: Services, caller: Caller) -> list[User]:
+    """Everybody, or the caller alone where an admin wants users to stay among themselves."""
+    with services.database.reader() as session:
+        everybody = system.read_config(session, services.settings).server.public_users or caller.is_admin
+        return [user for user in users.all_users(session) if everybody or user.id == caller.user_id]
 
 
 def update_user(
@@ -33,21 +43,20 @@ def update_user(
     avatar_color: str | None = None,
     password: str | None = None,
 ) -> User:
-    """Change what is given. Raises BadRequest when the address is another's."""
+    """Change what is given; `email` in lower case. Raises BadRequest when the address is another's."""
     hashed = hash_password(password) if password is not None else None
-    with services.database.session(durable=True) as session:
-        user = session.get_one(User, user_id)
-        if email is not None:
-            other = users.by_email(session, email)
-            if other is not None and other.id != user_id:
-                raise BadRequest("Email is not available")
-            user.email = email.lower()
-        if hashed is not None:
-            user.password, user.should_change_password = hashed, False
-        user.name = name if name is not None else user.name
-        user.avatar_color = avatar_color or user.avatar_color
-        user.updated_at = services.clock.now()
-        return user
+    try:
+        with services.database.session(durable=True) as session:
+            user = session.get_one(User, user_id)
+            if hashed is not None:
+                user.password, user.should_change_password = hashed, False
+            user.email = email if email is not None else user.email
+            user.name = name if name is not None else user.name
+            user.avatar_color = avatar_color or user.avatar_color
+            user.updated_at = services.clock.now()
+    except IntegrityError as error:
+        raise BadRequest("Email is not available") from error
+    return user
 
 
 def update_preferences(

@@ -44,8 +44,14 @@ class AvatarColor(StrEnum):
     AMBER = "amber"
 
 
+def _folder_name(label: str) -> str | None:
+    # It becomes a folder's name, so it may not climb or hide.
+    return re.sub(r"[/\\?<>:*|\"\x00-\x1f\x7f.]", "", label).strip() or None
+
+
 Email = Annotated[StrictStr, StringConstraints(max_length=320), AfterValidator(_email)]
 """In lower case from here on."""
+StorageLabel = Annotated[StrictStr, AfterValidator(_folder_name)]
 NotEmpty = Annotated[StrictStr, Field(min_length=1)]
 NewPassword = Annotated[StrictStr, Field(min_length=8)]
 Quota = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
@@ -162,7 +168,7 @@ class NewUser(Wire):
     password: NotEmpty
     is_admin: StrictBool = False
     quota_size_in_bytes: Quota | None = None
-    storage_label: StrictStr | None = None
+    storage_label: StorageLabel | None = None
     should_change_password: StrictBool = True
     avatar_color: AvatarColor | None = None
 

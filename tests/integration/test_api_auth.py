@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.db.queries import users
 from cluster.db.tables.user import ApiKey, Session, User
 from serve_app.deps import hashed
 from tests.api_client import ADMIN, OTHER, ApiClient, api_client
@@ -282,6 +283,29 @@ def test_admins_make_accounts(admin: ApiClient) -> None:
     assert same_label.json() == {"message": "Storage label already in use by another account"}
     assert [one["id"] for one in admin.get(f"/admin/users?id={user['id']}").json()] == [user["id"]]
     assert admin.get(f"/admin/users/{user['id']}").json() == user
+
+
+def test_a_storage_label_is_a_plain_folder_name(admin: ApiClient) -> None:
+    made = admin.post("/admin/users", {**OTHER, "storageLabel": "../b/ob\u0000."})
+    assert made.json()["storageLabel"] == "bob"
+
+
+def test_users_may_be_kept_from_seeing_each_other(admin: ApiClient) -> None:
+    other = admin.other_user()
+    assert len(other.get("/users").json()) == 2
+    config = admin.get("/system-config").json()
+    config["server"]["publicUsers"] = False
+    admin.put("/system-config", config)
+    assert [user["email"] for user in other.get("/users").json()] == [OTHER["email"]]
+    assert len(admin.get("/users").json()) == 2
+
+
+def test_two_who_sign_up_at_once_make_one_admin(admin: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the slower one of the two still saw an empty table
+    monkeypatch.setattr(users, "has_admin", lambda session: False)
+    monkeypatch.setattr(users, "by_storage_label", lambda session, label: None)
+    answer = admin.post("/auth/admin-sign-up", {**ADMIN, "email": "eve@example.org"})
+    assert (answer.status_code, answer.json()) == (400, {"message": "The server already has an admin"})
 
 
 def test_the_first_account_is_not_made_by_an_admin(api: ApiClient) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from cluster.db.tables.user import ApiKey, Session, User
@@ -30,23 +30,28 @@ class KnownKey:
     permissions: frozenset[str]
 
 
+# Every request asks one of these two, so they are built once.
+_SESSION_BY_TOKEN = (
+    select(Session.id, User.id, User.is_admin, Session.updated_at, Session.expires_at)
+    .join(User, User.id == Session.user_id)
+    .where(Session.token_sha256 == bindparam("digest"), User.deleted_at.is_(None))
+)
+_KEY_BY_DIGEST = (
+    select(ApiKey.id, User.id, User.is_admin, ApiKey.permissions)
+    .join(User, User.id == ApiKey.user_id)
+    .where(ApiKey.key_sha256 == bindparam("digest"), User.deleted_at.is_(None))
+)
+
+
 def session_by_token(session: DatabaseSession, token_sha256: str) -> KnownSession | None:
     """The session of this token, unless its user is deleted."""
-    row = session.execute(
-        select(Session.id, User.id, User.is_admin, Session.updated_at, Session.expires_at)
-        .join(User, User.id == Session.user_id)
-        .where(Session.token_sha256 == token_sha256, User.deleted_at.is_(None))
-    ).one_or_none()
+    row = session.connection().execute(_SESSION_BY_TOKEN, {"digest": token_sha256}).one_or_none()
     return KnownSession(*row) if row is not None else None
 
 
 def api_key_by_digest(session: DatabaseSession, key_sha256: str) -> KnownKey | None:
     """The API key with this digest, unless its user is deleted."""
-    row = session.execute(
-        select(ApiKey.id, User.id, User.is_admin, ApiKey.permissions)
-        .join(User, User.id == ApiKey.user_id)
-        .where(ApiKey.key_sha256 == key_sha256, User.deleted_at.is_(None))
-    ).one_or_none()
+    row = session.connection().execute(_KEY_BY_DIGEST, {"digest": key_sha256}).one_or_none()
     return KnownKey(row[0], row[1], row[2], frozenset(row[3])) if row is not None else None
 
 
@@ -69,9 +74,14 @@ def by_email(session: DatabaseSession, email: str) -> User | None:
     return session.scalar(select(User).where(func.lower(User.email) == email.lower(), User.deleted_at.is_(None)))
 
 
+def by_storage_label(session: DatabaseSession, label: str) -> User | None:
+    """Deleted users too: their files still lie there."""
+    return session.scalar(select(User).where(User.storage_label == label))
+
+
 def all_users(session: DatabaseSession, *, with_deleted: bool = False) -> list[User]:
     """In the order in which they came."""
-    query = select(User).order_by(User.created_at)
+    query = select(User).order_by(User.created_at, User.id)
     return list(session.scalars(query if with_deleted else query.where(User.deleted_at.is_(None))))
 
 
