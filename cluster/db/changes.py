@@ -44,16 +44,19 @@ class Changes:
         if not self._database.is_sqlite:
             connection.exec_driver_sql(f"LISTEN {CHANNEL}")
         self._connection = connection
+        if self._database.is_sqlite:
+            self._version = self._data_version()
 
     def _look(self) -> bool:
         time.sleep(LOOK_EVERY_S)
+        before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    def _data_version(self) -> int:
         assert self._connection is not None
         raw = self._connection.connection.driver_connection
         assert raw is not None
-        version = raw.execute("PRAGMA data_version").fetchone()[0]
-        changed = version != self._version
-        self._version = version
-        return bool(changed)
+        return int(raw.execute("PRAGMA data_version").fetchone()[0])
 
     def _listen(self) -> bool:
         assert self._connection is not None
