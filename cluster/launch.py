@@ -1,5 +1,6 @@
 """Settings → the environment and the start command of this machine's Ray. Pure; `stack.py` runs it."""
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
         # Serve looks at its state ten times a second otherwise: 3 % of a core for nothing
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(proxy / "haproxy"),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
@@ -75,6 +77,12 @@ def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(port(RayPort.FALLBACK_PROXY)),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(port(RayPort.FALLBACK_PROXY_GRPC)),
     }
+
+
+def proxy_command() -> str:
+    """The script that stands for HAProxy: `ray_proxy.py`, as a file, since a worker's folder and path are not ours."""
+    program = Path(__file__).with_name("ray_proxy.py")
+    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))} "$@"\n'
 
 
 def head_command(settings: Settings) -> list[str]:

@@ -16,7 +16,15 @@ from typing import IO
 import psutil
 
 from cluster.errors import HeliostatError
-from cluster.launch import STACK_MARK, head_command, proxy_folder, ray_environment, ray_temp_dir, token_path
+from cluster.launch import (
+    STACK_MARK,
+    head_command,
+    proxy_command,
+    proxy_folder,
+    ray_environment,
+    ray_temp_dir,
+    token_path,
+)
 from cluster.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -74,7 +82,7 @@ class Stack:
     def prepare(self) -> None:
         """End what an earlier run left, and make what Ray needs to find."""
         self.end_everything()
-        proxy_folder(self.settings).mkdir(exist_ok=True)
+        self._write_proxy_command()
         self._write_token()
         self._forget_old_sessions()
 
@@ -134,6 +142,13 @@ class Stack:
         except OSError:
             return False
         return state != "Z" and self._mark in environment.split(b"\0")
+
+    def _write_proxy_command(self) -> None:
+        folder = proxy_folder(self.settings)
+        folder.mkdir(exist_ok=True)
+        command = folder / "haproxy"
+        command.write_text(proxy_command())
+        command.chmod(0o700)
 
     def _write_token(self) -> None:
         """A new secret for every start, readable by its owner alone."""
