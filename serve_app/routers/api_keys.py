@@ -13,8 +13,8 @@ from serve_app.services.api_keys import (
     own_api_key,
     update_api_key,
 )
+from serve_app.wire.api_key import ApiKeyMade, ApiKeySeen, ApiKeyUpdate, NewApiKey, api_key_seen
 from serve_app.wire.common import WireId
-from serve_app.wire.user import ApiKeyMade, ApiKeySeen, ApiKeyUpdate, NewApiKey, api_key_seen
 
 router = APIRouter(prefix="/api-keys", tags=["api-keys"])
 

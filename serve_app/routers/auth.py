@@ -10,7 +10,7 @@ from serve_app.services.sessions import Device
 from serve_app.services.sign_in import sign_in
 from serve_app.services.sign_out import sign_out
 from serve_app.services.sign_up import sign_up_admin
-from serve_app.wire.user import (
+from serve_app.wire.auth import (
     AuthStatus,
     Login,
     LoginAnswer,
@@ -18,10 +18,9 @@ from serve_app.wire.user import (
     PasswordChange,
     SignUp,
     TokenAnswer,
-    UserAdmin,
     login_answer,
-    user_admin,
 )
+from serve_app.wire.user import UserAdmin, user_admin
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services.sessions import Device, end_other_sessions, end_session, list_sessions, open_session
 from serve_app.wire.common import WireId
-from serve_app.wire.user import NewSession, SessionMade, SessionSeen, session_made, session_seen
+from serve_app.wire.session import NewSession, SessionMade, SessionSeen, session_made, session_seen
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
