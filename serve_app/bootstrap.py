@@ -3,10 +3,12 @@
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
+from cluster.db.queries import assets as asset_queries
 from cluster.db.queries import system as system_queries
 from cluster.db.queries import system_flags
 from cluster.db.queue_store import SqlQueueStore
@@ -19,11 +21,13 @@ from cluster.queue.job import Handler, Place
 from cluster.queue.store import Transaction
 from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings
+from cluster.storage.incoming import cleanup_incoming
 from cluster.storage.layout import StorageLayout
 from cluster.storage.mounts import marker_present
-from cluster.storage.sweep import sweep_strays
+from cluster.storage.sweep import OLD, sweep_strays
 from cluster.system_config import SystemConfig, concurrency_of
 from serve_app.deps import Services
+from serve_app.services.upload import sweep_uploads
 from tasks import registry
 from tasks.binding import Contexts, bind
 from tasks.pipeline import follow
@@ -75,11 +79,23 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             cpus=nodes.cpus,
             media_present=lambda: marker_present(settings.media_root, settings.ignore_mount_check_errors),
             rows_changed=changes.wait,
-            sweep_files=lambda: sweep_strays(services.layout, services.clock.now()),
+            sweep_files=lambda: sweep_files(services),
             timetable=TIMETABLE,
             mark_minute=system_flags.mark_minute,
         ),
     )
+
+
+def sweep_files(services: Services) -> int:
+    """Delete what attempts and uploads that died have left; returns how many files. Whatever is younger than a day may
+    still be written to."""
+
+    def in_use(path: Path) -> bool:
+        with services.database.reader() as session:
+            return asset_queries.path_in_use(session, str(path))
+
+    now = services.clock.now()
+    return sweep_strays(services.layout, now) + cleanup_incoming(services.layout, now - OLD, in_use)
 
 
 def build_row_runner(services: Services) -> RowRunner:
