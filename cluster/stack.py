@@ -9,7 +9,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -65,8 +65,10 @@ class Stack:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
+            owner = handle.read().strip()
+            handle.close()
             raise StackRunning(
-                f"process {handle.read().strip()} runs on port {self.settings.port} with {self.settings.media_root} "
+                f"process {owner} runs on port {self.settings.port} with {self.settings.media_root} "
                 "already: stop it, or choose another IMMICH_PORT and IMMICH_MEDIA_LOCATION"
             ) from None
         handle.truncate(0)
@@ -125,7 +127,7 @@ class Stack:
         """End all processes of the stack, gently first; returns how many there were."""
         ours = self.processes()
         _signal(ours, signal.SIGTERM)
-        _, stubborn = psutil.wait_procs(ours, timeout=GENTLE_S)
+        stubborn = self._wait_for(ours, GENTLE_S)
         # a dying raylet may have started one more
         for _ in range(20):
             _signal([*stubborn, *self.processes()], signal.SIGKILL)
@@ -134,6 +136,13 @@ class Stack:
                 break
             time.sleep(0.1)
         return len(ours)
+
+    def _wait_for(self, processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+        """Those that still run after this time. psutil would wait for zombies too."""
+        until_s = time.monotonic() + timeout_s
+        while (left := [one for one in processes if self._is_ours(one.pid)]) and time.monotonic() < until_s:
+            time.sleep(0.02)
+        return left
 
     def _is_ours(self, pid: int) -> bool:
         try:
