@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from cluster.errors import BadRequest
-from serve_app.deps import Caller, Services, ServicesOf, allow, authenticate, check_permission
+from serve_app.deps import Caller, ServicesOf, allow, authenticate, check_permission, services_of
 from serve_app.file_response import respond_with_file
 from serve_app.multipart import UploadCutOff, read_form
 from serve_app.services import serve_media
@@ -129,46 +129,44 @@ def get_asset_edits(
     return wire.EditsResponse(asset_id=asset_id)
 
 
-# The three below ask who calls, look the file up and read a small one in a single turn of one thread.
+# The three below ask who calls, look the file up and read a small one in a single turn of one thread:
+# `ServicesOf` would cost another.
 
 
 @router.get("/assets/{asset_id}/thumbnail", response_class=Response)
 @router.head("/assets/{asset_id}/thumbnail", include_in_schema=False)
 async def view_asset(
     request: Request,
-    services: ServicesOf,
     asset_id: wire.Uuid,
     size: ThumbnailSize = ThumbnailSize.THUMBNAIL,
     edited: bool = False,
 ) -> Response:
     def find(user_id: str) -> ServedFile | ThumbnailSize:
-        return serve_media.thumbnail(services, user_id, asset_id, size, edited)
+        return serve_media.thumbnail(services_of(request), user_id, asset_id, size, edited)
 
-    return await to_thread.run_sync(_answer, services, request, "asset.view", find)
+    return await to_thread.run_sync(_answer, request, "asset.view", find)
 
 
 @router.get("/assets/{asset_id}/original", response_class=Response)
 @router.head("/assets/{asset_id}/original", include_in_schema=False)
-async def download_asset(request: Request, services: ServicesOf, asset_id: wire.Uuid, edited: bool = False) -> Response:
+async def download_asset(request: Request, asset_id: wire.Uuid, edited: bool = False) -> Response:
     def find(user_id: str) -> ServedFile:
-        return serve_media.original(services, user_id, asset_id, edited)
+        return serve_media.original(services_of(request), user_id, asset_id, edited)
 
-    return await to_thread.run_sync(_answer, services, request, "asset.download", find)
+    return await to_thread.run_sync(_answer, request, "asset.download", find)
 
 
 @router.get("/assets/{asset_id}/video/playback", response_class=Response)
 @router.head("/assets/{asset_id}/video/playback", include_in_schema=False)
-async def play_asset_video(request: Request, services: ServicesOf, asset_id: wire.Uuid) -> Response:
+async def play_asset_video(request: Request, asset_id: wire.Uuid) -> Response:
     def find(user_id: str) -> ServedFile:
-        return serve_media.playback(services, user_id, asset_id)
+        return serve_media.playback(services_of(request), user_id, asset_id)
 
-    return await to_thread.run_sync(_answer, services, request, "asset.view", find)
+    return await to_thread.run_sync(_answer, request, "asset.view", find)
 
 
-def _answer(
-    services: Services, request: Request, permission: str, find: Callable[[str], ServedFile | ThumbnailSize]
-) -> Response:
-    caller = authenticate(services, request)
+def _answer(request: Request, permission: str, find: Callable[[str], ServedFile | ThumbnailSize]) -> Response:
+    caller = authenticate(services_of(request), request)
     check_permission(caller, permission, admin=False)
     found = find(caller.user_id)
     if isinstance(found, ThumbnailSize):
