@@ -1,4 +1,4 @@
-"""One real server for the whole run, since a start takes long; and the seconds that the tests measured, told at the end."""
+"""One real server for the whole run, since a start takes long; what the tests measured is told at the end."""
 
 from collections.abc import Callable, Iterator
 

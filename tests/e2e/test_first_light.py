@@ -3,7 +3,6 @@
 import io
 import json
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ class Photo:
 
 
 @pytest.fixture(scope="module")
-def photos(stack: RealStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Photo]]:
+def photos(stack: RealStack, tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     """The shared photos, where there are any, and five generated ones, through every queue."""
     paths = make_photos(tmp_path_factory.mktemp("photos"), 5, seed=1, size=(800, 600))
     shared = find_shared_dir()
@@ -47,7 +46,7 @@ def photos(stack: RealStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         ids.setdefault(asset_id, path)  # two of the shared files are the same photo
     stack.wait_until_idle(EVERY_PHOTO_S)
     assert stack.failed() == {}, describe(stack)
-    yield [Photo(path, stack.asset(asset_id)) for asset_id, path in ids.items()]
+    return [Photo(path, stack.asset(asset_id)) for asset_id, path in ids.items()]
 
 
 def test_every_photo_has_metadata_and_a_thumbhash(photos: list[Photo]) -> None:
