@@ -78,7 +78,9 @@ def upload(
 
 @app.command()
 def jobs(
-    queue: Annotated[str, typer.Argument(help="one queue: shows what failed in it, or takes a command")] = "",
+    queue: Annotated[
+        str, typer.Argument(help="one queue, such as thumbnailGeneration: says what failed in it, or takes a command")
+    ] = "",
     command: Annotated[str, typer.Argument(help="start, pause, resume, empty, clear-failed")] = "",
     force: Annotated[bool | None, typer.Option("--all/--missing", help="with start: everything, or what lacks")] = None,
     once: Annotated[bool, typer.Option(help="print and end")] = False,
@@ -106,7 +108,11 @@ def jobs(
 
 
 @app.command()
-def demo(folder: Annotated[Path, typer.Argument(exists=True, help="a folder of photos")]) -> None:
+def demo(
+    folder: Annotated[
+        Path | None, typer.Argument(exists=True, file_okay=False, help="a folder of photos; else a small set is made")
+    ] = None,
+) -> None:
     """Make a library of a folder of photos: sign up, upload, wait, and show the thumbnails."""
     from rich.console import Console
 

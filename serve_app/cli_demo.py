@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 from rich.console import Console
@@ -16,8 +17,9 @@ from cluster.db.engine import Database
 from cluster.db.queries.jobs import QueueTotals, queue_totals
 from cluster.errors import HeliostatError
 from cluster.settings import Settings
-from serve_app.cli_upload import tell, upload_folder, wait_for_queues
+from serve_app.cli_upload import Uploaded, tell, upload_folder, wait_for_queues
 from serve_app.client import ApiClient, ApiRefused, ServerUnreachable
+from serve_app.demo_photos import write_demo_photos
 
 EMAIL, PASSWORD = "demo@example.com", "heliostat demo"
 START_TIMEOUT_S = 180.0
@@ -28,8 +30,9 @@ class DemoFailed(HeliostatError):
     """The demo cannot go on; the message says why."""
 
 
-def run_demo(settings: Settings, folder: Path, console: Console) -> None:
-    """Start a server where none answers, sign an admin up, upload, wait, show. Ends the server that it started."""
+def run_demo(settings: Settings, folder: Path | None, console: Console) -> None:
+    """Import `folder`, or a small set that is made here: start a server where none answers, sign an admin up, upload,
+    wait, show. Ends the server that it started."""
     client = ApiClient(f"http://127.0.0.1:{settings.port}")
     server = None if _answers(client) else _start_server(client, console)
     try:
@@ -37,7 +40,7 @@ def run_demo(settings: Settings, folder: Path, console: Console) -> None:
         started_s = time.monotonic()
         database = Database(settings.database_url)
         before = _totals(database)
-        uploaded = upload_folder(client, folder, console)
+        uploaded = _import(client, folder, console)
         tell(console, uploaded)
         wait_for_queues(client, console)
         seconds = time.monotonic() - started_s
@@ -49,6 +52,15 @@ def run_demo(settings: Settings, folder: Path, console: Console) -> None:
         if server is not None:
             server.terminate()
             server.wait(timeout=60)
+
+
+def _import(client: ApiClient, folder: Path | None, console: Console) -> Uploaded:
+    if folder is not None:
+        return upload_folder(client, folder, console)
+    with TemporaryDirectory(prefix="heliostat-demo-") as made:
+        photos = list(write_demo_photos(Path(made)))
+        console.print(f"no folder given: made {len(photos)} pictures")
+        return upload_folder(client, Path(made), console)
 
 
 def _answers(client: ApiClient) -> bool:
@@ -109,7 +121,7 @@ def _contact_sheet(client: ApiClient, asset_ids: Sequence[str], path: Path, cons
         with suppress(ApiRefused):  # a failed photo has no thumbnail
             pictures.append(Image.open(io.BytesIO(client.bytes_of(f"/assets/{asset_id}/thumbnail"))).convert("RGB"))
     if not pictures:
-        raise DemoFailed("no photo has a thumbnail; `heliostat jobs --failed thumbnailGeneration` says why")
+        raise DemoFailed("no photo has a thumbnail; `heliostat jobs thumbnailGeneration` says why")
     rows = -(-len(pictures) // COLUMNS)
     sheet = Image.new("RGB", (min(len(pictures), COLUMNS) * CELL_PX, rows * CELL_PX), "white")
     for index, picture in enumerate(pictures):
