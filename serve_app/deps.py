@@ -165,6 +165,11 @@ async def in_one_turn(
     return await to_thread.run_sync(turn)
 
 
-ServicesOf = Annotated[Services, Depends(services_of)]
+async def _services(request: HTTPConnection) -> Services:
+    # async, because a plain function would cost every request a hop to a thread
+    return services_of(request)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
 AnyCaller = Annotated[Caller, Depends(allow(ANY))]
 SignedIn = Annotated[Caller, Depends(allow())]
