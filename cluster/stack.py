@@ -119,8 +119,7 @@ class Stack:
 
     def dead_parts(self) -> list[str]:
         """Vital programs of Ray that do not run any more."""
-        # a zombie counts as running, and where nobody reaps (a container without an init) it stays one for ever
-        living = {_program(process) for process in self._vital if process.is_running() and self._is_ours(process.pid)}
+        living = {_program(process) for process in self._vital if process.is_running()}
         return [name for name in VITAL if name not in living]
 
     def end_everything(self) -> int:
@@ -179,6 +178,7 @@ class Stack:
 
 def _program(process: psutil.Process) -> str:
     try:
+        # a zombie counts as running, and where nobody reaps (a container without an init) it stays one for ever
         return "" if process.status() == psutil.STATUS_ZOMBIE else process.name()
     except psutil.Error:
         return ""

@@ -86,6 +86,18 @@ def test_a_sequential_queue_has_one_call_out_on_any_number_of_nodes(loops: Loops
     assert second.leases[0].asset_id == "a1"
 
 
+def test_what_was_leased_and_finds_no_slot_goes_back_as_it_was() -> None:
+    """Which types come next is not known before they are leased, and a call is of one type."""
+    queue_all = JobName.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL
+    loops = Loops([*SPECS, JobSpec(queue_all)], concurrency=1)
+    loops.enqueue(*photos(2), NewJob(queue_all))
+    (call,) = loops.dispatch()
+    assert [lease.asset_id for lease in call.leases] == ["a0", "a1"]
+    assert [(job.name, str(job.state), job.attempts) for job in loops.jobs(QUEUE) if job.asset_id is None] == [
+        (queue_all, "waiting", 0)
+    ]
+
+
 def test_a_paused_queue_leases_nothing_and_the_others_go_on(loops: Loops) -> None:
     with loops.store.transaction() as tx:
         loops.store.pause(tx, QUEUE)
@@ -201,6 +213,7 @@ def test_a_call_that_was_given_up_is_not_settled_by_its_late_answer(loops: Loops
     (again,) = loops.dispatch()
     loops.submitter._out[call.call_id] = (call, loops.dispatcher.on_end)
     loops.submitter.answer(call)
+    assert loops.settler.unsettled() == [], "it is not even looked at"
     loops.settle()
     assert handler(loops).saved == []
     assert loops.states(QUEUE) == ["active"]
@@ -229,9 +242,15 @@ def test_a_crash_with_an_unknown_culprit_runs_every_job_again_alone_and_charges_
     loops.submitter.lose(crashed)
     loops.settle()
     assert {(str(job.state), job.attempts) for job in loops.jobs(QUEUE)} == {("waiting", 0)}
-    loops.dispatch()
-    assert assets(loops) == [["a0"], ["a1"], ["a2"], ["a3"]]
-    assert all(call.leases[0].attempt == 1 for call in loops.submitter.out)
+    loops.concurrency = 1
+    alone = []
+    for _ in range(4):
+        (call,) = loops.dispatch()
+        alone.append([(lease.asset_id, lease.attempt) for lease in call.leases])
+        loops.submitter.answer(call)
+        loops.settle()
+    assert alone == [[("a0", 1)], [("a1", 1)], [("a2", 1)], [("a3", 1)]]
+    assert loops.jobs(QUEUE) == []
 
 
 def test_three_deaths_alone_are_poison_and_the_neighbours_end_well(loops: Loops) -> None:
