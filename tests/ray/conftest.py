@@ -1,0 +1,159 @@
+"""A small Ray with one node and the controller's loops in an actor. The tests themselves never join Ray: they enqueue
+into the database and look at what came of it.
+"""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from cluster.db.engine import Database
+from cluster.db.migrations import migrate
+from cluster.db.queue_store import SqlQueueStore
+from cluster.launch import head_address
+from cluster.names import QueueName
+from cluster.queue.job import NewJob
+from cluster.queue.store import QueueCounts
+from cluster.settings import read_settings
+from cluster.stack import Stack
+from cluster.workers import queue_label
+from tests.api_stack import free_port
+from tests.e2e.real_stack import kill, marked_processes, wait_until
+from tests.ray.odd_jobs import AWAY_QUEUE, HOME_QUEUE
+from tests.shared_media import REPOSITORY
+
+PORT = 3417
+CPUS = 2
+PATIENCE_S = 150.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A failed attempt, as the database keeps it."""
+
+    asset: str
+    attempt: int
+    error_class: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RayBench:
+    """The running Ray and its queue."""
+
+    stack: Stack
+    database: Database
+    store: SqlQueueStore
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+        with self.store.transaction() as tx:
+            self.store.enqueue(tx, jobs)
+
+    def counts(self, queue: QueueName = HOME_QUEUE) -> QueueCounts:
+        with self.store.transaction(reading=True) as tx:
+            return self.store.counts(tx)[queue]
+
+    def wait_until_over(self, queue: QueueName = HOME_QUEUE) -> None:
+        """Nothing of this queue waits, runs or is put off."""
+
+        def over() -> bool:
+            counts = self.counts(queue)
+            return counts.waiting + counts.active + counts.delayed == 0
+
+        wait_until(over, PATIENCE_S, f"{queue} to be empty, {self.counts(queue)}")
+
+    def attempts(self, asset: str) -> list[Attempt]:
+        """Failed attempts of the jobs about `asset`, in order."""
+        query = text(
+            "SELECT asset_id, attempt, error_class, message FROM job_attempt WHERE asset_id = :asset ORDER BY id"
+        )
+        with self.database.reader() as session:
+            return [Attempt(*row) for row in session.execute(query, {"asset": asset})]
+
+    def outcomes(self, asset: str) -> list[str]:
+        """How the jobs about `asset` ended: done, failed."""
+        query = text("SELECT outcome FROM job_history WHERE asset_id = :asset ORDER BY id")
+        with self.database.reader() as session:
+            return [outcome for (outcome,) in session.execute(query, {"asset": asset})]
+
+    def add_node(self, queue: QueueName) -> Callable[[], None]:
+        """Start a second node that serves this queue alone; returns what ends it."""
+        settings = self.stack.settings
+        before = set(marked_processes(settings.state_dir))
+        options = {
+            "--address": head_address(settings),
+            "--num-cpus": 1,
+            "--labels": f"{queue_label(queue)}=true",
+            "--min-worker-port": 0,
+            "--max-worker-port": 0,
+            **{f"--{name}": free_port() for name in NODE_PORTS},
+        }
+        given = (f"{name}={value}" for name, value in options.items())
+        command = [sys.executable, "-m", "cluster.ray_start", "start", "--disable-usage-stats", *given]
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=self.stack.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        started = set(marked_processes(settings.state_dir)) - before
+
+        def end() -> None:
+            for pid in started:
+                kill(pid)
+
+        return end
+
+
+NODE_PORTS = (
+    "node-manager-port",
+    "object-manager-port",
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+)
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayBench]:
+    """Ray with one node that serves every queue but one."""
+    folder = tmp_path_factory.mktemp("ray")
+    state_dir = Path("/tmp") / f"hr-{secrets.token_hex(4)}"
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": str(REPOSITORY),
+        "IMMICH_PORT": str(PORT),
+        "IMMICH_MEDIA_LOCATION": str(folder / "media"),
+        "IMMICH_WORKERS_EXCLUDE": AWAY_QUEUE.value,
+        "DB_URL": f"sqlite:///{folder / 'queue.db'}",
+        "HELIOSTAT_STATE_DIR": str(state_dir),
+        "HELIOSTAT_DASHBOARD": "false",
+        "HELIOSTAT_NUM_CPUS": str(CPUS),
+    }
+    settings = read_settings(environ)
+    stack = Stack(settings, environ)
+    database = Database(settings.database_url)
+    migrate(database.durable)
+    state_dir.mkdir(mode=0o700)
+    try:
+        stack.start_ray()
+        subprocess.run(
+            [sys.executable, "-m", "tests.ray.ray_controller"],
+            cwd=REPOSITORY,
+            env=stack.environment,
+            check=True,
+            timeout=90,
+        )
+        yield RayBench(stack, database, SqlQueueStore(database))
+    finally:
+        stack.end_everything()
+        database.close()
+        shutil.rmtree(state_dir, ignore_errors=True)
+    assert marked_processes(state_dir) == {}

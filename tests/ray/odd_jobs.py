@@ -1,0 +1,81 @@
+"""Jobs that misbehave on order, run by real Ray workers. They borrow the names of jobs that are not served.
+
+Each leaves a line in the file that its payload names, so that a test sees where, as what and how often it ran.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from cluster.names import JobName, QueueName
+from cluster.queue.job import JobSpec, Lease, Loaded, NewJob, Outcome, Payload
+from cluster.queue.retry import RetryPolicy
+from tasks import ray_worker, registry
+from tasks.job import NO_FACTS, Context, Job
+from tasks.tools import Tools
+
+HOME, AWAY = JobName.LIBRARY_DELETE_CHECK, JobName.OCR
+HOME_QUEUE, AWAY_QUEUE = QueueName.LIBRARY, QueueName.OCR
+"""The head serves the first; a node that serves the second joins when a test says so."""
+
+BATCH = 4
+TIMEOUT_S = 3.0
+RETRY = RetryPolicy(attempts=2, first_delay_s=0.2, factor=1.0, jitter=0.0)
+BEAT_EVERY_S = 0.3
+
+
+def order(log: Path, name: JobName = HOME, **orders: Any) -> NewJob:
+    """A job that obeys: `die` or `freeze` (on its first so many runs), then `sleep_s`."""
+    return NewJob(name, {"log": str(log), **orders}, asset_id=str(orders.get("asset", "")) or None)
+
+
+def runs(log: Path) -> list[dict[str, Any]]:
+    """One entry per time that a job with this log was begun."""
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def _load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
+    return [lease.payload for lease in leases]
+
+
+def _work(given: Payload, tools: Tools) -> str:
+    log = Path(given["log"])
+    before = len(runs(log))
+    context = ray.get_runtime_context()
+    line = {"pid": os.getpid(), "node": context.get_node_id(), "task": context.get_task_name(), "token": tools.token}
+    with log.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    if before < given.get("die", 0):
+        os._exit(1)
+    if before < given.get("freeze", 0):
+        time.sleep(3 * BEAT_EVERY_S)  # one that was never heard is believed for two minutes: it may wait in Ray's line
+        os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(given.get("sleep_s", 0.0))
+    return str(log)
+
+
+def _save(context: Context, lease: Lease, output: str) -> frozenset[Any]:
+    return NO_FACTS
+
+
+def odd_jobs() -> dict[JobName, Job]:
+    """One for each queue."""
+    return {
+        name: Job(JobSpec(name, batch=BATCH, timeout_s=TIMEOUT_S, retry=RETRY), _load, _work, _save)
+        for name in (HOME, AWAY)
+    }
+
+
+def run_call(
+    name: JobName, call_id: str, leases: Sequence[Lease], inputs: Sequence[Any]
+) -> tuple[str, list[tuple[Outcome, int, int]]]:
+    """The worker's side, with the odd jobs in the registry of its process and a faster beat."""
+    registry._by_name().update(odd_jobs())
+    ray_worker.FIRST_BEAT_S = ray_worker.EVERY_S = BEAT_EVERY_S
+    return ray_worker.run_call(name, call_id, leases, inputs)

@@ -1,0 +1,82 @@
+"""The controller's loops in an actor, as in the server, over the odd jobs and with shorter times.
+
+`python -m tests.ray.ray_controller` starts it in the stack whose environment it was given, and ends.
+"""
+
+import os
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import ray
+
+from cluster.clock import SystemClock
+from cluster.db.changes import Changes
+from cluster.db.engine import Database
+from cluster.db.queue_store import SqlQueueStore
+from cluster.launch import head_address
+from cluster.loops import dispatcher, in_flight, keeper
+from cluster.loops.controller import Controller, Surroundings
+from cluster.loops.dispatcher import Identity
+from cluster.loops.in_flight import Beat
+from cluster.queue.job import FollowUps, Place
+from cluster.ray_nodes import RayNodes
+from cluster.settings import read_settings
+from cluster.storage.layout import StorageLayout
+from tasks.binding import BoundJob, Contexts
+from tasks.ray_runner import RayRunner
+from tasks.ray_worker import CONTROLLER_ACTOR, NAMESPACE
+from tests.ray.odd_jobs import odd_jobs, run_call
+
+LEASE_S, SILENCE_S, KEEP_EVERY_S = 3.0, 2.0, 0.5
+"""Thirty, twenty and four seconds in the server: a test cannot wait that long."""
+
+
+class OddController:
+    """See `ControllerActor`."""
+
+    def __init__(self) -> None:
+        dispatcher.LEASE_S = keeper.LEASE_S = LEASE_S  # type: ignore[attr-defined]
+        in_flight.SILENCE_S = SILENCE_S
+        keeper.EVERY_S = KEEP_EVERY_S
+        settings = read_settings(os.environ)
+        database = Database(settings.database_url)
+        store = SqlQueueStore(database)
+        contexts = Contexts(store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock())  # type: ignore[arg-type, return-value]
+        nodes = RayNodes()
+        runner = RayRunner(nodes, run_call)
+        self._controller = Controller(
+            store,
+            {name: BoundJob(job, contexts) for name, job in odd_jobs().items()},
+            lambda lease, outcome, facts: FollowUps(),
+            {Place.CLUSTER: runner, Place.ROW_JOBS: runner},
+            Identity("odd", uuid.uuid4().hex),
+            Surroundings(
+                clock=SystemClock(),
+                concurrency=lambda queue: 2,
+                cpus=nodes.cpus,
+                media_present=lambda: True,
+                rows_changed=Changes(database).wait,
+                sweep_files=lambda: 0,
+                timetable=(),
+                mark_minute=lambda tx, minute: False,
+            ),
+        )
+        self._controller.start()
+
+    def beat(self, beats: Iterable[Beat]) -> set[str]:
+        return self._controller.beat(beats)
+
+    def ready(self) -> bool:
+        return True
+
+
+def main() -> None:
+    ray.init(address=head_address(read_settings(os.environ)), namespace=NAMESPACE, log_to_driver=False)
+    options = {"name": CONTROLLER_ACTOR, "lifetime": "detached", "num_cpus": 0, "max_concurrency": 8}
+    actor: Any = ray.remote(OddController).options(**options).remote()
+    ray.get(actor.ready.remote(), timeout=60)
+
+
+if __name__ == "__main__":
+    main()
