@@ -27,7 +27,6 @@ from cluster.storage.mounts import marker_present
 from cluster.storage.sweep import OLD, sweep_strays
 from cluster.system_config import SystemConfig, concurrency_of
 from serve_app.deps import Services
-from serve_app.services.upload import sweep_uploads
 from tasks import registry
 from tasks.binding import Contexts, bind
 from tasks.pipeline import follow
