@@ -16,6 +16,7 @@ from rich.table import Table
 from cluster.db.engine import Database
 from cluster.db.queries.jobs import QueueTotals, queue_totals
 from cluster.errors import HeliostatError
+from cluster.names import QueueName
 from cluster.settings import Settings
 from serve_app.cli_upload import Uploaded, tell, upload_folder, wait_for_queues
 from serve_app.client import ApiClient, ApiRefused, ServerUnreachable
@@ -24,6 +25,7 @@ from serve_app.demo_photos import write_demo_photos
 EMAIL, PASSWORD = "demo@example.com", "heliostat demo"
 START_TIMEOUT_S = 180.0
 CELL_PX, COLUMNS, MOST = 180, 8, 64
+LONGEST_QUEUE_NAME = max(map(len, QueueName))
 
 
 class DemoFailed(HeliostatError):
@@ -47,7 +49,7 @@ def run_demo(settings: Settings, folder: Path | None, console: Console) -> None:
         console.print(_table(before, _totals(database), seconds))
         database.close()
         _contact_sheet(client, uploaded.asset_ids[:MOST], Path("contact-sheet.jpg"), console)
-        console.print(f"signed in as {EMAIL} with password “{PASSWORD}”; see it again: make run")
+        console.print(f"signed in as {EMAIL} with password “{PASSWORD}”\nsee it again: make run")
     finally:
         if server is not None:
             server.terminate()
@@ -102,8 +104,9 @@ def _totals(database: Database) -> dict[str, QueueTotals]:
 
 def _table(before: dict[str, QueueTotals], after: dict[str, QueueTotals], seconds: float) -> Table:
     table = Table(title=f"What the queues did in {seconds:.1f} s", title_justify="left")
-    for name in ("queue", "done", "skipped", "failed", "worker seconds", "per second"):
-        table.add_column(name, justify="left" if name == "queue" else "right")
+    for name in ("queue", "done", "skipped", "failed", "worker s", "per s"):
+        first = name == "queue"
+        table.add_column(name, justify="left" if first else "right", min_width=LONGEST_QUEUE_NAME if first else None)
     for queue, totals in after.items():
         new = totals - before.get(queue, QueueTotals())
         if not new.ended:
