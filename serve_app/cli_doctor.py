@@ -78,7 +78,7 @@ def _program(name: str) -> Finding:
     argument = "-ver" if name == "exiftool" else "--version" if name == "djxl" else "-version"
     done = subprocess.run([path, argument], capture_output=True, text=True, timeout=20, check=False)
     lines = (done.stdout or done.stderr).splitlines()
-    return Finding(name, lines[0][:60] if lines else "no answer")
+    return Finding(name, lines[0].partition(" Copyright")[0][:60] if lines else "no answer")
 
 
 def _database(settings: Settings) -> Finding:
