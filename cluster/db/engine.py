@@ -126,7 +126,7 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 
 def _postgres_engine(url: URL, durable: bool) -> Engine:
-    options = f"-c synchronous_commit={'on' if durable else 'off'} -c timezone=UTC"
+    options = f"-c synchronous_commit={'on' if durable else 'off'} -c timezone=UTC -c jit=off"
     engine = create_engine(
         url,
         pool_size=3,  # a stack of six processes with two engines each stays below PostgreSQL's default of 100

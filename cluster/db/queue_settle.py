@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
-from cluster.db.queue_sql import QueueSql, row_of
+from cluster.db.queue_sql import QueueSql, row_of, until_undisturbed
 from cluster.db.queue_writer import JobWriter
 from cluster.errors import LeaseLost
 from cluster.queue.row import JobRow, settled, with_successor
@@ -14,10 +13,16 @@ from cluster.queue.statistics import history, tallies
 from cluster.queue.store import Fail, Finish, Retry, Settlement
 
 _FINISH = """
-DELETE FROM job WHERE id IN (SELECT job.id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token)
-RETURNING id
+WITH held_rows AS MATERIALIZED (
+    SELECT job.id AS id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token
+    ORDER BY {by_key} {lock_job})
+DELETE FROM job WHERE id IN (SELECT id FROM held_rows) RETURNING id
 """
-_HELD_ROWS = "SELECT {row} FROM job WHERE state = 'active' AND id {in_ids} ORDER BY id {lock}"
+# All rows of a call in one order, so that two transactions do not wait for each other in a circle.
+_LOCK = """
+SELECT job.id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token ORDER BY {by_key} {lock_job}
+"""
+_HELD_ROWS = "SELECT {row} FROM job WHERE state = 'active' AND id {in_ids} ORDER BY {by_key} {lock}"
 _DELETE = "DELETE FROM job WHERE id {in_ids}"
 _ATTEMPT = {
     "job_id": "bigint",
@@ -52,8 +57,6 @@ _ADD_UP = "ON CONFLICT (minute, queue, name) DO UPDATE SET " + ", ".join(
     f"{column} = job_statistic.{column} + excluded.{column}" for column in _COUNTED
 )
 
-SUCCESSOR_TRIES = 5
-
 
 class Settling:
     """The settling half of `SqlQueueStore`."""
@@ -61,6 +64,7 @@ class Settling:
     def __init__(self, sql: QueueSql, writer: JobWriter) -> None:
         self._sql, self._writer = sql, writer
         self._finish = sql.statement(_FINISH)
+        self._lock = sql.statement(_LOCK)
         self._held_rows = sql.statement(_HELD_ROWS)
         self._delete = sql.statement(_DELETE)
         self._attempt = sql.insertion("job_attempt", _ATTEMPT)
@@ -71,6 +75,9 @@ class Settling:
         """Raises LeaseLost when a job is not held; the transaction must then be rolled back."""
         finished = [settlement for settlement in settlements if isinstance(settlement, Finish)]
         others = [settlement for settlement in settlements if not isinstance(settlement, Finish)]
+        if finished and others and not self._sql.is_sqlite:
+            pairs = [(settlement.lease.job_id, settlement.lease.token) for settlement in settlements]
+            connection.execute(self._lock, self._sql.bound_pairs(pairs))
         if finished:
             self._remove(connection, finished)
         if others:
@@ -97,16 +104,8 @@ class Settling:
         after = [(s, moved) for s, row in pairs if row and (moved := settled(row, s, now_ms))]
         if self._sql.is_sqlite:
             self._put_back(connection, after)
-            return
-        for tries_left in reversed(range(SUCCESSOR_TRIES)):
-            try:
-                with connection.begin_nested():
-                    self._put_back(connection, after)
-                return
-            except IntegrityError:
-                # A successor was committed since we looked for successors: look again.
-                if not tries_left:
-                    raise
+        else:
+            until_undisturbed(connection, lambda: self._put_back(connection, after))
 
     def _put_back(self, connection: Connection, after: Sequence[tuple[Settlement, JobRow]]) -> None:
         """Write settled rows, each with its successor taken in."""

@@ -6,9 +6,11 @@ The queue's statements are templates. `{…}` names one of `SPELLINGS`, `:…` i
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from psycopg.errors import DeadlockDetected, UniqueViolation
 from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from cluster.clock import Clock
@@ -17,6 +19,9 @@ from cluster.names import JobName
 from cluster.queue.job import JobId, LeaseToken
 from cluster.queue.row import JobRow
 from cluster.queue.states import JobState
+
+TRIES = 8
+Result = TypeVar("Result")
 
 CHANNEL = "heliostat"
 """PostgreSQL's NOTIFY channel: something was enqueued or emitted."""
@@ -38,6 +43,8 @@ SPELLINGS: dict[str, tuple[str, str]] = {
         " FROM json_each(:pairs)) AS held",
         "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS text[])) AS held(id, token)",
     ),
+    # The order in which every transaction locks rows; Python sorts keys the same way.
+    "by_key": ("job.id", 'job.dedup_key COLLATE "C", job.id'),
     "lock": ("", "FOR UPDATE"),
     "lock_job": ("", "FOR UPDATE OF job"),
     "skip_locked": ("", "FOR UPDATE SKIP LOCKED"),
@@ -91,6 +98,29 @@ class QueueSql:
         if not self.is_sqlite and not tx.info.get("woken"):
             tx.info["woken"] = not tx.in_nested_transaction()  # a savepoint may yet be rolled back
             tx.connection().execute(_NOTIFY, {"channel": CHANNEL})
+
+
+def until_undisturbed(connection: Connection, step: Callable[[], Result]) -> Result:
+    """PostgreSQL: run `step` in a savepoint, and again when another transaction came between.
+
+    That shows as KeyTaken, as a unique violation or as a deadlock. Undoing the step gives back its locks, so the other
+    goes on. Raises the last error when it keeps happening, as when the lock that is missed was taken before the step.
+    """
+    for tries_left in reversed(range(TRIES)):
+        try:
+            with connection.begin_nested():
+                return step()
+        except KeyTaken:
+            if not tries_left:
+                raise
+        except DBAPIError as error:
+            if not tries_left or not isinstance(error.orig, UniqueViolation | DeadlockDetected):
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+class KeyTaken(Exception):
+    """A dedup key that was free is not any more."""
 
 
 _NOTIFY = text("SELECT pg_notify(:channel, '')")

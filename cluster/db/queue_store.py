@@ -38,7 +38,7 @@ RETURNING name
 """
 _LEASES_OF_PREDECESSOR = """
 SELECT {row} FROM job WHERE state = 'active' AND controller = :controller AND incarnation <> :incarnation
-ORDER BY id {lock}
+ORDER BY {by_key} {lock}
 """
 # Waiting jobs are counted in their index alone; those behind an active job are counted from the active side, since
 # active rows are few. `- blocked` is exact up to READY_MOST blocked ones, and never hides the last ready job.
@@ -72,11 +72,11 @@ RETURNING order_key, id, name, payload, attempts, deaths, alone, asset_id, enque
 _EXTEND = """
 WITH held_rows AS MATERIALIZED (
     SELECT job.id AS id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token
-    ORDER BY job.id {lock_job})
+    ORDER BY {by_key} {lock_job})
 UPDATE job SET lease_expires_at = :expires_at WHERE id IN (SELECT id FROM held_rows) RETURNING id
 """
 _HELD = """
-SELECT job.id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token ORDER BY job.id {lock_job}
+SELECT job.id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token ORDER BY {by_key} {lock_job}
 """
 _EXPIRED = """
 SELECT {row} FROM job WHERE state = 'active' AND queue {in_queues} AND lease_expires_at <= :now

@@ -1,11 +1,15 @@
-"""Adding jobs to the tables, merging those whose dedup key is there already, and writing changed rows back."""
+"""Adding jobs to the tables, merging those whose dedup key is there already, and writing changed rows back.
+
+On PostgreSQL every transaction first locks the rows of its keys, in the order of the keys, and then takes keys that are
+free, in the same order. So transactions with common keys wait for each other in one direction, and not in a circle.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from cluster.db.queue_sql import QueueSql, row_of
+from cluster.db.queue_sql import KeyTaken, QueueSql, row_of, until_undisturbed
 from cluster.db.tables.base import to_json
 from cluster.queue.row import JobRow, merged
 
@@ -13,7 +17,7 @@ from cluster.queue.row import JobRow, merged
 _OF_KEYS = """
 SELECT {row} FROM job WHERE state <> 'active' AND id IN (
     SELECT (SELECT job.id FROM job WHERE job.dedup_key = k.value AND job.state <> 'active') FROM {keys})
-ORDER BY id {lock}
+ORDER BY {by_key} {lock}
 """
 _COLUMNS = {
     "queue": "text",
@@ -51,19 +55,45 @@ class JobWriter:
 
     def add(self, connection: Connection, rows: Sequence[JobRow]) -> int:
         """Insert rows or merge them with those of their key; returns how many were inserted."""
+        if self._sql.is_sqlite:
+            return self._add_alone(connection, rows)
+        try:
+            return until_undisturbed(connection, lambda: self._add_at_once(connection, rows))
+        except KeyTaken:
+            return self._add_bit_by_bit(connection, rows)
+
+    def _add_alone(self, connection: Connection, rows: Sequence[JobRow]) -> int:
+        """Nobody else writes: a merge is rare, so the insert comes first and says whether there is one."""
+        inserted = self._insert_all(connection, rows)
+        if inserted < len(rows):
+            # Those just inserted are found too, and merge with themselves: nothing changes.
+            self._merge(connection, rows)
+        return inserted
+
+    def _add_at_once(self, connection: Connection, rows: Sequence[JobRow]) -> int:
+        """Raises KeyTaken when a key that was free is taken a moment later."""
+        free = self._merge(connection, rows)
+        inserted = self._insert_all(connection, free)
+        if inserted < len(free):
+            raise KeyTaken
+        return inserted
+
+    def _add_bit_by_bit(self, connection: Connection, rows: Sequence[JobRow]) -> int:
+        """For keys that others take again and again: keep what could be added, and the risk of a deadlock with it."""
         new = 0
         while rows:
-            inserted = self._insert_all(connection, rows)
+            free = self._merge(connection, rows)
+            inserted = self._insert_all(connection, free)
             new += inserted
-            if inserted == len(rows):
-                break
-            # Those just inserted are found too, and merge with themselves: nothing changes.
-            known = self.of_keys(connection, [row.dedup_key for row in rows if row.dedup_key is not None])
-            pairs = [(known[row.dedup_key], row) for row in rows if row.dedup_key in known]
-            self.update(connection, [now for old, row in pairs if (now := merged(old, row)) != old])
-            # On PostgreSQL another transaction may have leased or ended the row that was in the way: again.
-            rows = [row for row in rows if row.dedup_key is not None and row.dedup_key not in known]
+            rows = [row for row in free if row.dedup_key is not None] if inserted < len(free) else []
         return new
+
+    def _merge(self, connection: Connection, rows: Sequence[JobRow]) -> list[JobRow]:
+        """Merge rows with those of their key; returns the rows whose key is free."""
+        known = self.of_keys(connection, [row.dedup_key for row in rows if row.dedup_key is not None])
+        pairs = [(known[row.dedup_key], row) for row in rows if row.dedup_key in known]
+        self.update(connection, [now for old, row in pairs if (now := merged(old, row)) != old])
+        return [row for row in rows if row.dedup_key not in known]
 
     def of_keys(self, connection: Connection, keys: Sequence[str]) -> dict[str | None, JobRow]:
         """The rows of these keys that are not active, locked."""
@@ -75,13 +105,18 @@ class JobWriter:
     def update(self, connection: Connection, rows: Sequence[JobRow]) -> None:
         """Write back everything of a row that can change."""
         if rows:
-            connection.execute(self._update, [_changeable(row) for row in rows])
+            connection.execute(self._update, [_changeable(row) for row in sorted(rows, key=_by_key)])
 
     def _insert_all(self, connection: Connection, rows: Sequence[JobRow]) -> int:
         """Insert those whose key is free; returns how many."""
-        # Sorted, so that on PostgreSQL two transactions with the same keys wait in one direction.
-        ordered = rows if self._sql.is_sqlite else sorted(rows, key=lambda row: row.dedup_key or "")
+        if not rows:
+            return 0
+        ordered = rows if self._sql.is_sqlite else sorted(rows, key=_by_key)
         return connection.execute(self._insert, self._sql.bound_rows([_new(row) for row in ordered])).rowcount
+
+
+def _by_key(row: JobRow) -> str:
+    return row.dedup_key or ""
 
 
 def _new(row: JobRow) -> dict[str, Any]:
