@@ -14,6 +14,7 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from types import FrameType
 
+from cluster.errors import SettingsInvalid
 from cluster.names import WorkerName
 from cluster.settings import RayPort, Settings
 from cluster.stack import Stack, StackBroken
@@ -38,7 +39,9 @@ class Supervisor:
         self._settings = settings
         self._stack = Stack(settings, environ)
         self._stopping = threading.Event()
-        self._serves_api = WorkerName.API in node_duties(settings.workers_include, settings.workers_exclude).workers
+        if WorkerName.API not in node_duties(settings.workers_include, settings.workers_exclude).workers:
+            message = "This command serves the API: leave the worker api in, or the variable out"
+            raise SettingsInvalid([("IMMICH_WORKERS_INCLUDE", message)])
         self._host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
         self._address = f"http://{self._host}:{settings.port}"
 

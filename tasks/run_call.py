@@ -78,7 +78,7 @@ def _as_outcome(returned: Any) -> Outcome:
 def _crashed(error: Exception, subject: str, node: str, duration_ms: int, peak_memory_mb: int) -> Crashed:
     """`subject`: the name that a person knows the file by; the path in the message is one of ours."""
     named = _named(error)
-    message = str(named) or type(named).__name__
+    message = _storable(str(named)) or type(named).__name__
     attempt = FailedAttempt(
         error_class=type(named).__name__,
         message=message if subject in message else f"{subject}: {message}",
@@ -102,7 +102,12 @@ def _named(error: Exception) -> Exception:
 
 
 def _tail(text: str) -> str:
-    return text.encode(errors="replace")[-TAIL_BYTES:].decode(errors="replace")
+    return _storable(text).encode()[-TAIL_BYTES:].decode(errors="replace")
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL stores no NUL, and nothing encodes half of a surrogate pair."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def _forget_peak_memory() -> None:
