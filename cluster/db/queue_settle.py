@@ -124,7 +124,7 @@ class Settling:
     def _remember_attempts(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
         attempts = [_attempt(s, now_ms) for s in settlements if isinstance(s, Retry | Fail)]
         if attempts:
-            connection.execute(self._attempt, self._sql.bound_rows(attempts))
+            self._attempt(connection, attempts)
 
     def _remember(self, connection: Connection, settlements: Sequence[Settlement], now_ms: int) -> None:
         counted = tallies(settlements, now_ms)
@@ -134,7 +134,7 @@ class Settling:
             for (queue, name), tally in sorted(counted.items())
         ]
         if statistics:
-            connection.execute(self._statistic, self._sql.bound_rows(statistics))
+            self._statistic(connection, statistics)
         ended = [
             {
                 "job_id": line.lease.job_id,
@@ -151,7 +151,7 @@ class Settling:
             for line in history(settlements, now_ms)
         ]
         if ended:
-            connection.execute(self._history, self._sql.bound_rows(ended))
+            self._history(connection, ended)
 
 
 def _attempt(settlement: Retry | Fail, now_ms: int) -> dict[str, Any]:

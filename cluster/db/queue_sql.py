@@ -6,7 +6,8 @@ The queue's statements are templates. `{…}` names one of `SPELLINGS`, `:…` i
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from psycopg.errors import DeadlockDetected, UniqueViolation
 from sqlalchemy import Connection, TextClause, text
@@ -67,20 +68,15 @@ class QueueSql:
         """The value of a parameter that holds a list."""
         return json.dumps(list(values)) if self.is_sqlite else list(values)
 
-    def insertion(self, table: str, columns: Mapping[str, str], conflict: str = "") -> TextClause:
-        """An INSERT of many rows; `columns`: name → PostgreSQL's type. Its parameters are made by `bound_rows`."""
+    def insertion(self, table: str, columns: Mapping[str, str], conflict: str = "") -> "Insertion":
+        """An INSERT of many rows. `columns`: name → PostgreSQL's type; `conflict`: what follows the rows."""
         names = ", ".join(columns)
         if self.is_sqlite:
             values = ", ".join(f":{name}" for name in columns)
-            return text(f"INSERT INTO {table} ({names}) VALUES ({values}) {conflict}")  # noqa: S608 our own names
+            return SqliteInsertion(f"INSERT INTO {table} ({names}) VALUES ({values}) {conflict}")  # noqa: S608 our names
         record = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        # One JSON text for all rows: arrays per column, or a message per row, cost psycopg three times as much.
         rows = f"json_to_recordset(CAST(:rows AS json)) AS new ({record})"
-        return text(f"INSERT INTO {table} ({names}) SELECT {names} FROM {rows} {conflict}")  # noqa: S608 our own names
-
-    def bound_rows(self, rows: Sequence[Mapping[str, Any]]) -> Any:
-        """Parameters of an `insertion`."""
-        return rows if self.is_sqlite else {"rows": to_json(rows)}
+        return PostgresInsertion(text(f"INSERT INTO {table} ({names}) SELECT {names} FROM {rows} {conflict}"))  # noqa: S608
 
     def bound_pairs(self, leases: Iterable[tuple[JobId, LeaseToken]]) -> dict[str, Any]:
         """Parameters of `{pairs}`. Sorted, so that two transactions lock rows in one order."""
@@ -98,6 +94,32 @@ class QueueSql:
         if not self.is_sqlite and not tx.info.get("woken"):
             tx.info["woken"] = not tx.in_nested_transaction()  # a savepoint may yet be rolled back
             tx.connection().execute(_NOTIFY, {"channel": CHANNEL})
+
+
+class Insertion(Protocol):
+    """Inserts rows, given as column → value; returns how many were inserted."""
+
+    def __call__(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteInsertion:
+    """The driver takes dicts as they are: SQLAlchemy would turn each into a tuple first."""
+
+    statement: str
+
+    def __call__(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+        return connection.exec_driver_sql(self.statement, list(rows)).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresInsertion:
+    """One JSON text for all rows: arrays per column, or a message per row, cost psycopg three times as much."""
+
+    statement: TextClause
+
+    def __call__(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+        return connection.execute(self.statement, {"rows": to_json(rows)}).rowcount
 
 
 def until_undisturbed(connection: Connection, step: Callable[[], Result]) -> Result:

@@ -140,7 +140,7 @@ class SqlQueueStore(QueueAdmin):
             connection.execute(self._event_lock)
         at = self._sql.now_ms(connection)
         rows = [{"type": e.type, "user_id": e.user_id, "data": to_json(e.data), "at": at} for e in events]
-        connection.execute(self._emit, self._sql.bound_rows(rows))
+        self._emit(connection, rows)
         self._sql.wake(tx)
 
     def own(self, tx: Session, queues: Iterable[QueueName], controller: str, ttl_s: float) -> set[QueueName]:

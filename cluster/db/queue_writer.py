@@ -112,7 +112,7 @@ class JobWriter:
         if not rows:
             return 0
         ordered = rows if self._sql.is_sqlite else sorted(rows, key=_by_key)
-        return connection.execute(self._insert, self._sql.bound_rows([_new(row) for row in ordered])).rowcount
+        return self._insert(connection, [_new(row) for row in ordered])
 
 
 def _by_key(row: JobRow) -> str:
