@@ -1,5 +1,6 @@
 """What the SQL stores leave in their tables, and what they do when several processes use them at once."""
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -156,12 +157,11 @@ def test_threads_that_enqueue_lease_and_settle_together_lose_and_double_nothing(
         return new
 
     def work(worker: int) -> None:
-        while True:
+        for turn in itertools.count():
             last_look = enqueueing.is_set()
             with store.transaction() as tx:
                 leases = store.lease(tx, QUEUE, 4, 30, f"controller {worker}", "1")
-            # now and then a job goes back, while others enqueue its key
-            turn = len(done)
+            # now and then a job goes back, while others enqueue its key; the next turn it is another's
             back = [one for one in leases if (one.job_id + turn) % 5 == 0]
             finished = [one for one in leases if (one.job_id + turn) % 5 != 0]
             with store.transaction() as tx:
