@@ -84,7 +84,7 @@ def table(idle: Idle) -> Table:
 def short(command: str) -> str:
     """The program and what it was told to run, without folders and options."""
     words = [word.rsplit("/", 1)[-1] for word in command.split() if not word.startswith("-")]
-    return " ".join(words[:2])[:48]
+    return " ".join(words[:3])[:48]
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
-"""What a stack's processes cost: CPU seconds and memory, by part. A process belongs when its environment carries the
-stack's mark; the foreground command itself, which does not carry it, belongs by its number.
+"""What a stack's processes cost: CPU seconds and memory, by part. The foreground command belongs to the stack, every
+process whose environment carries the stack's mark, and their descendants: a process that shows a long title writes it
+over its environment, and with it over the mark.
 """
 
 import os
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +33,7 @@ PARTS: tuple[tuple[str, str], ...] = (
     (r"/raylet ", "raylet"),
     (r"exiftool", "exiftool"),
     (r"/(ffmpeg|ffprobe)\b|^(ffmpeg|ffprobe) ", "ffmpeg"),
-    (r"^ray-dashboard-|/dashboard/dashboard\.py|multiprocessing.forkserver", "dashboard"),
+    (r"^ray-dashboard-|/dashboard/dashboard\.py|from multiprocessing\.", "dashboard"),
     (r"-m serve_app\.cli up", "heliostat up"),
     (r"default_worker\.py", "workers"),
 )
@@ -81,7 +83,6 @@ class Watch:
     with_memory: bool = True
     peak_pss_mb: float = 0.0
     peak_by_part_mb: dict[str, float] = field(default_factory=dict)
-    samples: int = 0
     _first: dict[Key, Seen] = field(default_factory=dict)
     _last: dict[Key, Seen] = field(default_factory=dict)
     _foreign: set[Key] = field(default_factory=set)
@@ -114,20 +115,13 @@ class Watch:
             turn += 1
 
     def _look(self) -> None:
-        self.samples += 1
-        mark = mark_of(self.state_dir)
-        for pid in pids():
-            try:
-                key, seen = read_stat(pid)
-                if key in self._foreign:
-                    continue
-                if key not in self._last and pid != self.root and not has_mark(pid, mark):
-                    self._foreign.add(key)
-                    continue
-                seen.command = command_of(pid) or (self._last[key].command if key in self._last else "")
-            except OSError:
-                continue
-            self._last[key] = seen
+        everyone = {key: seen for key, seen in read_stats().items() if key not in self._foreign}
+        ours = of_stack(everyone, self.state_dir, self.root, self._last.keys())
+        self._foreign |= everyone.keys() - ours
+        for key in ours:
+            before = self._last.get(key)
+            everyone[key].command = command_of(key[0]) or (before.command if before else "")
+            self._last[key] = everyone[key]
 
     def _weigh(self) -> None:
         by_part: Counter[str] = Counter()
@@ -172,38 +166,58 @@ class Memory:
 
 def memory_of(state_dir: Path, root: int) -> list[Memory]:
     """Every living process of the stack, largest first."""
-    mark = mark_of(state_dir)
     found = []
-    for pid in pids():
+    for pid, _ in of_stack(read_stats(), state_dir, root):
         try:
-            if pid != root and not has_mark(pid, mark):
-                continue
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            command = command_of(pid)
         except OSError:
             continue
         pss_kb = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
         if pss_kb:
+            command = command_of(pid)
             found.append(Memory(pid, part_of(command), command, int(pss_kb[1]) / 1024))
     return sorted(found, key=lambda process: -process.pss_mb)
 
 
-def pids() -> Sequence[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def mark_of(state_dir: Path) -> bytes:
-    return f"{STACK_MARK}={state_dir}".encode()
+def of_stack(everyone: Mapping[Key, Seen], state_dir: Path, root: int, known: Collection[Key] = ()) -> set[Key]:
+    """Those of `everyone` that belong. `known`: found to belong before; their environment is not read again."""
+    mark = f"{STACK_MARK}={state_dir}".encode()
+    ours = {key for key in everyone if key in known or key[0] == root or has_mark(key[0], mark)}
+    rest = everyone.keys() - ours
+    while True:
+        parents = {pid for pid, _ in ours}
+        children = {key for key in rest if everyone[key].parent in parents}
+        if not children:
+            return ours
+        ours |= children
+        rest -= children
 
 
 def has_mark(pid: int, mark: bytes) -> bool:
-    """Raises OSError for a process that has ended."""
-    return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    """Whether it was born with the mark and has not written over it."""
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def command_of(pid: int) -> str:
-    """Arguments with spaces between; empty for one that has ended and waits for its parent."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    """Arguments with spaces between; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def read_stats() -> dict[Key, Seen]:
+    """Every process of this machine, without its command line."""
+    found = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with suppress(OSError):
+                key, seen = read_stat(int(path.name))
+                found[key] = seen
+    return found
 
 
 def read_stat(pid: int) -> tuple[Key, Seen]:

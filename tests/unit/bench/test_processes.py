@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import TICKS_PER_S, Seen, Watch, cost_between, memory_of, part_of
+from bench.processes import TICKS_PER_S, Seen, Watch, cost_between, memory_of, of_stack, part_of
 from cluster.launch import STACK_MARK
 
 GONE = 2**22 + 1
@@ -52,6 +52,16 @@ def test_a_child_too_short_lived_to_be_seen_is_counted_through_its_parent() -> N
     parent = (GONE, 1)
     cost = cost_between({parent: Seen(1, 0, 0, "ray::Work")}, {parent: Seen(1, 100, 70, "ray::Work")})
     assert cost.children_cpu_s == {"workers": 70 / TICKS_PER_S}
+
+
+def test_a_descendant_belongs_though_it_shows_no_mark(tmp_path: Path) -> None:
+    everyone = {
+        (GONE, 1): Seen(1, 0, 0, "heliostat up"),
+        (GONE + 2, 3): Seen(GONE + 1, 0, 0, "its grandchild"),
+        (GONE + 1, 2): Seen(GONE, 0, 0, "its child"),
+        (GONE + 3, 4): Seen(1, 0, 0, "a stranger"),
+    }
+    assert of_stack(everyone, tmp_path, root=GONE) == {(GONE, 1), (GONE + 1, 2), (GONE + 2, 3)}
 
 
 def test_cpu_and_memory_are_those_of_marked_processes_even_ended_ones(tmp_path: Path) -> None:
