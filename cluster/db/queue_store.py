@@ -41,7 +41,8 @@ SELECT {row} FROM job WHERE state = 'active' AND controller = :controller AND in
 ORDER BY {by_key} {lock}
 """
 # Waiting jobs are counted in their index alone; those behind an active job are counted from the active side, since
-# active rows are few. `- blocked` is exact up to READY_MOST blocked ones, and never hides the last ready job.
+# active rows are few. The order, which a count does not need, makes PostgreSQL stop at the limit. The difference is
+# exact up to READY_MOST blocked ones, and never hides the last ready job.
 _READY = """
 WITH blocked AS MATERIALIZED (
     SELECT held.queue AS queue, count(*) AS jobs FROM job AS held
@@ -50,7 +51,9 @@ WITH blocked AS MATERIALIZED (
         WHERE successor.dedup_key = held.dedup_key AND successor.state <> 'active')
     GROUP BY held.queue)
 SELECT q.value,
-    (SELECT count(*) FROM (SELECT 1 FROM job WHERE job.queue = q.value AND job.state = 'waiting' LIMIT :most) AS line),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM job WHERE job.queue = q.value AND job.state = 'waiting'
+        ORDER BY job.order_key, job.id LIMIT :most) AS line),
     coalesce((SELECT blocked.jobs FROM blocked WHERE blocked.queue = q.value), 0)
 FROM {queues} LEFT JOIN queue ON queue.name = q.value
 WHERE queue.paused IS NOT TRUE
