@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -108,14 +109,21 @@ class Stack:
         self._vital = [process for process in self.processes() if _program(process) in VITAL]
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process with this stack's mark, but for this one and its own parents."""
+        """Every living process with this stack's mark, and what descends from one: Ray's agents write their title over
+        their environment. This process and its own parents are left out."""
         mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        found = []
-        for process in psutil.process_iter():
-            if process.pid in mine or not self._is_ours(process.pid):
-                continue
-            found.append(process)
-        return found
+        everyone = {process.pid: process for process in psutil.process_iter() if process.pid not in mine}
+        marked = {pid for pid in everyone if self._is_ours(pid)}
+        children: dict[int, list[int]] = {}
+        for pid, process in everyone.items():
+            with suppress(psutil.Error):
+                children.setdefault(process.ppid(), []).append(pid)
+        found, to_follow = set(marked), list(marked)
+        while to_follow:
+            born = [pid for pid in children.get(to_follow.pop(), []) if pid not in found]
+            found.update(born)
+            to_follow.extend(born)
+        return [everyone[pid] for pid in sorted(found) if _lives(everyone[pid])]
 
     def dead_parts(self) -> list[str]:
         """Vital programs of Ray that do not run any more."""
@@ -139,17 +147,15 @@ class Stack:
     def _wait_for(self, processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
         """Those that still run after this time. psutil would wait for zombies too."""
         until_s = time.monotonic() + timeout_s
-        while (left := [one for one in processes if self._is_ours(one.pid)]) and time.monotonic() < until_s:
+        while (left := [one for one in processes if _lives(one)]) and time.monotonic() < until_s:
             time.sleep(0.02)
         return left
 
     def _is_ours(self, pid: int) -> bool:
         try:
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            return self._mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             return False
-        return state != "Z" and self._mark in environment.split(b"\0")
 
     def _write_proxy_command(self) -> None:
         folder = proxy_folder(self.settings)
@@ -176,10 +182,17 @@ class Stack:
             subprocess.run(["rm", "-rf", "--", str(old)], check=False)
 
 
+def _lives(process: psutil.Process) -> bool:
+    """A zombie does not: where nobody reaps (a container without an init) it stays for ever."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def _program(process: psutil.Process) -> str:
     try:
-        # a zombie counts as running, and where nobody reaps (a container without an init) it stays one for ever
-        return "" if process.status() == psutil.STATUS_ZOMBIE else process.name()
+        return process.name() if _lives(process) else ""
     except psutil.Error:
         return ""
 

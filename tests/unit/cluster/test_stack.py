@@ -232,3 +232,17 @@ def test_ray_that_hangs_is_ended(stack: Stack, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(StackBroken, match="did not start within"):
         stack.launch()
     assert stack.processes() == []
+
+
+def test_a_child_that_lost_the_mark_belongs_to_its_parents_stack(stack: Stack) -> None:
+    parent = start(stack.environment, 'sh -c "env -i sleep 60 & wait"')
+    until_s = time.monotonic() + SOON_S
+    while not (children := parent.children()) and time.monotonic() < until_s:
+        time.sleep(0.005)
+    (child,) = children
+
+    assert {parent.pid, child.pid} <= {process.pid for process in stack.processes()}
+    stack.end_everything()
+
+    assert ended(parent)
+    assert ended(child)
