@@ -82,7 +82,6 @@ missing_packages() {
     local python version
     has_program ffmpeg || echo ffmpeg
     has_program exiftool || echo libimage-exiftool-perl
-    has_program djxl || echo libjxl-tools
     if [ "$1" != run ]; then has_postgres || echo postgresql; fi
     if [ "$1" = bench ]; then has_program wrk || echo wrk; fi
     if ! python=$(choose_python); then

@@ -18,7 +18,6 @@ PROGRAMS = {
     "ffmpeg": "apt-get install ffmpeg",
     "ffprobe": "apt-get install ffmpeg",
     "exiftool": "apt-get install libimage-exiftool-perl",
-    "djxl": "apt-get install libjxl-tools",
 }
 SHARED_MEMORY = Path("/dev", "shm")
 PIL_FEATURES = ("jpg", "zlib", "libtiff", "freetype2", "littlecms2", "webp", "jpg_2000")
@@ -75,7 +74,7 @@ def _program(name: str) -> Finding:
     path = shutil.which(name)
     if path is None:
         return Finding(name, "missing", PROGRAMS[name])
-    argument = "-ver" if name == "exiftool" else "--version" if name == "djxl" else "-version"
+    argument = "-ver" if name == "exiftool" else "-version"
     done = subprocess.run([path, argument], capture_output=True, text=True, timeout=20, check=False)
     lines = (done.stdout or done.stderr).splitlines()
     return Finding(name, lines[0].partition(" Copyright")[0][:60] if lines else "no answer")

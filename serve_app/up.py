@@ -3,7 +3,6 @@ a process that has joined dies with Ray's head, and then nobody would be left to
 """
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -151,8 +150,3 @@ class Supervisor:
         lines.append(("Media", str(self._settings.media_root)))
         for name, value in lines:
             log.info("%-14s %s", name, value)
-
-
-def run_in_foreground(settings: Settings) -> None:
-    """`heliostat up`."""
-    Supervisor(settings, os.environ).run()

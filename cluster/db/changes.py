@@ -8,8 +8,8 @@ import psycopg
 from sqlalchemy import Connection
 
 from cluster.db.engine import Database
+from cluster.db.queue_sql import CHANNEL
 
-CHANNEL = "heliostat"
 LOOK_EVERY_S = 0.04
 LISTEN_S = 1.0
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
+from cluster.errors import JobTimeout, NodeLost, OutOfMemory, WorkerLost
 from cluster.loops.submitter import CallLost, LossReason
 from cluster.queue.job import (
     Crashed,
@@ -95,10 +96,10 @@ def _of_lost(lost: CallLost, index: int, chance: Chance) -> Settlement:
 
 
 ERROR_CLASS = {
-    LossReason.WORKER: "WorkerLost",
-    LossReason.NODE: "NodeLost",
-    LossReason.MEMORY: "OutOfMemory",
-    LossReason.TIMEOUT: "JobTimeout",
+    LossReason.WORKER: WorkerLost.__name__,
+    LossReason.NODE: NodeLost.__name__,
+    LossReason.MEMORY: OutOfMemory.__name__,
+    LossReason.TIMEOUT: JobTimeout.__name__,
 }
 
 

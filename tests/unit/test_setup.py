@@ -117,16 +117,16 @@ def test_settings_for_pip_reach_uv() -> None:
     done = run_in_setup(
         "pass_pip_settings_to_uv; env",
         PIP_FIND_LINKS="/wheels /more/wheels.html",
-        PIP_INDEX_URL="https://one.example/simple",
-        PIP_EXTRA_INDEX_URL="https://two.example/simple https://three.example/simple",
+        PIP_INDEX_URL="https://one.example/packages",
+        PIP_EXTRA_INDEX_URL="https://two.example/packages https://three.example/packages",
         PIP_NO_INDEX="1",
         PIP_CERT="/ca.pem",
         PIP_DEFAULT_TIMEOUT="77",
     )
     assert {
         "UV_FIND_LINKS=/wheels,/more/wheels.html",
-        "UV_DEFAULT_INDEX=https://one.example/simple",
-        "UV_INDEX=https://two.example/simple https://three.example/simple",
+        "UV_DEFAULT_INDEX=https://one.example/packages",
+        "UV_INDEX=https://two.example/packages https://three.example/packages",
         "UV_NO_INDEX=1",
         "SSL_CERT_FILE=/ca.pem",
         "UV_HTTP_TIMEOUT=77",

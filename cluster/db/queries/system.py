@@ -1,14 +1,12 @@
 """The system config as stored: only what differs from the defaults."""
 
-from typing import Any
-
 from sqlalchemy.orm import Session
 
 from cluster.db.tables.system import SystemMetadata
 from cluster.settings import Settings
 from cluster.system_config import SystemConfig, defaults, differences, load_config_file, merge
 
-CONFIG, ONBOARDING = "system-config", "admin-onboarding"
+CONFIG = "system-config"
 
 
 def read_config(session: Session, settings: Settings) -> SystemConfig:
@@ -23,13 +21,3 @@ def read_config(session: Session, settings: Settings) -> SystemConfig:
 def write_config(session: Session, settings: Settings, config: SystemConfig) -> None:
     """Store what differs from the defaults."""
     session.merge(SystemMetadata(key=CONFIG, value=differences(config, defaults(settings))))
-
-
-def read_value(session: Session, key: str) -> dict[str, Any]:
-    """What is stored under a key; empty when nothing is."""
-    row = session.get(SystemMetadata, key)
-    return dict(row.value) if row is not None else {}
-
-
-def write_value(session: Session, key: str, value: dict[str, Any]) -> None:
-    session.merge(SystemMetadata(key=key, value=value))
