@@ -14,13 +14,13 @@ from cluster.queue.store import Fail, Finish, Retry, Settlement
 
 _FINISH = """
 WITH held_rows AS MATERIALIZED (
-    SELECT job.id AS id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token
+    SELECT job.id AS id FROM {held_jobs}
     ORDER BY {by_key} {lock_job})
-DELETE FROM job WHERE id IN (SELECT id FROM held_rows) RETURNING id
+DELETE FROM job WHERE id {in_held_rows} RETURNING id
 """
 # All rows of a call in one order, so that two transactions do not wait for each other in a circle.
 _LOCK = """
-SELECT job.id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token ORDER BY {by_key} {lock_job}
+SELECT job.id FROM {held_jobs} ORDER BY {by_key} {lock_job}
 """
 _HELD_ROWS = "SELECT {row} FROM job WHERE state = 'active' AND id {in_ids} ORDER BY {by_key} {lock}"
 _DELETE = "DELETE FROM job WHERE id {in_ids}"

@@ -39,11 +39,16 @@ SPELLINGS: dict[str, tuple[str, str]] = {
     "in_queues": ("IN (SELECT value FROM json_each(:queues))", "= ANY(CAST(:queues AS text[]))"),
     "keys": ("json_each(:keys) AS k", "unnest(CAST(:keys AS text[])) AS k(value)"),
     "queues": ("json_each(:queues) AS q", "unnest(CAST(:queues AS text[])) AS q(value)"),
-    "pairs": (
+    # An array makes PostgreSQL probe the key: as a join it may be planned as a loop over the whole table, since a table
+    # that was analyzed when it was empty counts as one row, however many it has now.
+    "held_jobs": (
         "(SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS token"
-        " FROM json_each(:pairs)) AS held",
-        "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS text[])) AS held(id, token)",
+        " FROM json_each(:pairs)) AS held JOIN job ON job.id = held.id AND job.lease_token = held.token",
+        "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS text[])) AS held(id, token)"
+        " JOIN job ON job.id = held.id AND job.lease_token = held.token AND job.id = ANY(CAST(:ids AS bigint[]))",
     ),
+    "in_picked": ("IN (SELECT id FROM picked)", "= ANY(ARRAY(SELECT id FROM picked))"),
+    "in_held_rows": ("IN (SELECT id FROM held_rows)", "= ANY(ARRAY(SELECT id FROM held_rows))"),
     # The order in which every transaction locks rows; Python sorts keys the same way.
     "by_key": ("job.id", 'job.dedup_key COLLATE "C", job.id'),
     "lock": ("", "FOR UPDATE"),
@@ -79,7 +84,7 @@ class QueueSql:
         return PostgresInsertion(text(f"INSERT INTO {table} ({names}) SELECT {names} FROM {rows} {conflict}"))  # noqa: S608
 
     def bound_pairs(self, leases: Iterable[tuple[JobId, LeaseToken]]) -> dict[str, Any]:
-        """Parameters of `{pairs}`. Sorted, so that two transactions lock rows in one order."""
+        """Parameters of `{held_jobs}`. Sorted, so that two transactions lock rows in one order."""
         pairs = sorted(leases)
         if self.is_sqlite:
             return {"pairs": json.dumps(pairs)}

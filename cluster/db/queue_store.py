@@ -69,17 +69,17 @@ WITH picked AS MATERIALIZED (
     ORDER BY line.order_key, line.id LIMIT :limit {skip_locked})
 UPDATE job SET state = 'active', lease_token = :token, lease_expires_at = :expires_at, controller = :controller,
     incarnation = :incarnation
-WHERE id IN (SELECT id FROM picked)
+WHERE id {in_picked}
 RETURNING order_key, id, name, payload, attempts, deaths, alone, asset_id, enqueued_at
 """
 _EXTEND = """
 WITH held_rows AS MATERIALIZED (
-    SELECT job.id AS id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token
+    SELECT job.id AS id FROM {held_jobs}
     ORDER BY {by_key} {lock_job})
-UPDATE job SET lease_expires_at = :expires_at WHERE id IN (SELECT id FROM held_rows) RETURNING id
+UPDATE job SET lease_expires_at = :expires_at WHERE id {in_held_rows} RETURNING id
 """
 _HELD = """
-SELECT job.id FROM {pairs} JOIN job ON job.id = held.id AND job.lease_token = held.token ORDER BY {by_key} {lock_job}
+SELECT job.id FROM {held_jobs} ORDER BY {by_key} {lock_job}
 """
 _EXPIRED = """
 SELECT {row} FROM job WHERE state = 'active' AND queue {in_queues} AND lease_expires_at <= :now

@@ -311,3 +311,38 @@ def test_the_job_table_is_vacuumed_eagerly(postgres: Database) -> None:
     with postgres.reader() as session:
         options = session.execute(text("SELECT reloptions FROM pg_class WHERE relname = 'job'")).scalar_one()
     assert "autovacuum_vacuum_scale_factor=0.02" in options
+
+
+def test_a_table_that_was_analyzed_when_it_was_empty_is_not_walked_over_for_each_job(postgres: Database) -> None:
+    if _server_version(postgres) < 150_000:
+        pytest.skip("the rows that were read can be asked for at once from PostgreSQL 15 on")
+    store = fresh_bench(postgres).store
+    with store.transaction() as tx:
+        store.enqueue(tx, [NewJob(OCR)] * 2_000)
+        store.settle(tx, [Finish(lease) for lease in store.lease(tx, QUEUE, 2_000, 30, "controller", "1")])
+    with postgres.fast.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE job"))  # the server does so by itself at any moment
+    with store.transaction() as tx:
+        store.enqueue(tx, [NewJob(OCR)] * 2_000)
+    walked_before = _index_rows_read(postgres)
+    with store.transaction() as tx:
+        leases = store.lease(tx, QUEUE, 100, 30, "controller", "1")
+        store.held(tx, leases)
+        store.extend(tx, [(lease.job_id, lease.token) for lease in leases], 30)
+        store.settle(tx, [Finish(lease) for lease in leases])
+    assert len(leases) == 100
+    # each statement visits each of its 100 jobs a few times; a walk visits 2,000 rows, or 2,000 for each job
+    assert _index_rows_read(postgres) - walked_before < 2_000
+
+
+def _index_rows_read(database: Database) -> int:
+    """Rows of `job` read so far, through an index or not, by connections that have said so."""
+    with database.fast.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        rows = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'job'"
+        return int(connection.execute(text(rows)).scalar_one())
+
+
+def _server_version(database: Database) -> int:
+    with database.reader() as session:
+        return int(session.execute(text("SHOW server_version_num")).scalar_one())
