@@ -3,6 +3,7 @@ person was told is on disk first (`durable`), what can be derived again may lose
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,7 @@ class Database:
         self.durable = make_engine(url, durable=True)
         self.fast = make_engine(url, durable=False)
         self._reading = self.fast.execution_options(**{READ_ONLY: True})
+        self._writers = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
@@ -69,8 +71,23 @@ class Database:
     @contextmanager
     def session(self, *, durable: bool = False) -> Iterator[Session]:
         """One write transaction: committed at the end, rolled back by an exception. SQLite takes its lock at once."""
-        with Session(self.durable if durable else self.fast, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn_to_write(),
+            Session(self.durable if durable else self.fast, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        """SQLite has one writer, and whoever waits for it sleeps up to 100 ms between two looks. Threads of one process
+        wait here instead, as long as SQLite itself would, and go on the moment it is free."""
+        mine = self.is_sqlite and self._writers.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
+        try:
+            yield
+        finally:
+            if mine:
+                self._writers.release()
 
     @contextmanager
     def reader(self) -> Iterator[Session]:
