@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.names import JobName, QueueName
-from cluster.queue.job import JobSpec, Lease, Loaded, NewJob, Outcome
+from cluster.queue.job import JobSpec, Lease, Loaded, NewJob
 from tasks import ray_worker, registry
 from tasks.job import NO_FACTS, Context, Job
 from tasks.tools import Tools
@@ -38,9 +38,7 @@ def jobs(count: int) -> list[NewJob]:
     ]
 
 
-def run_call(
-    name: JobName, call_id: str, leases: Sequence[Lease], inputs: Sequence[Any]
-) -> tuple[str, list[tuple[Outcome, int, int]]]:
+def run_call(packed: bytes) -> bytes:
     """The worker's side, with the no-op in the registry of its process."""
     registry._by_name()[NAME] = noop(1)
-    return ray_worker.run_call(name, call_id, leases, inputs)
+    return ray_worker.run_call(packed)

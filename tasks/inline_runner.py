@@ -52,7 +52,7 @@ class InlineRunner:
         in_hand = [0]
         try:
             results = self._results(call, cancelled, lambda index: in_hand.__setitem__(0, index))
-            end: CallEnd = CallReturned(call, tuple(results))
+            end: CallEnd = CallReturned(call, results)
         except Exception as error:  # what `work` raises is a value by now: this is the call itself
             end = CallLost(call, LossReason.WORKER, f"{type(error).__name__}: {error}", NODE, in_hand[0])
         with self._lock:
@@ -61,11 +61,13 @@ class InlineRunner:
             end = CallLost(call, LossReason.CANCELLED, "cancelled", NODE)
         on_end(end)
 
-    def _results(self, call: Call, cancelled: threading.Event, in_hand: Callable[[int], None]) -> list[WorkResult]:
+    def _results(
+        self, call: Call, cancelled: threading.Event, in_hand: Callable[[int], None]
+    ) -> tuple[WorkResult, ...]:
         tools = self._tools_of_this_thread()
         tools.cancelled = cancelled
-        leases, inputs = _through_pickle((call.leases, call.inputs))
-        return list(_through_pickle(run_items(call.spec.name, leases, inputs, tools, NODE, in_hand)))
+        tickets, inputs = _through_pickle(([lease.ticket for lease in call.leases], call.inputs))
+        return call.results(NODE, _through_pickle(run_items(call.spec.name, tickets, inputs, tools, NODE, in_hand)))
 
     def _tools_of_this_thread(self) -> Tools:
         if not hasattr(self._own, "tools"):

@@ -46,7 +46,7 @@ def task_options(spec: JobSpec, queue: QueueName) -> dict[str, Any]:
 class RayRunner:
     """Submits calls as Ray tasks and reports how each ended."""
 
-    def __init__(self, nodes: RayNodes, run_call: Callable[..., Any] = ray_worker.run_call) -> None:
+    def __init__(self, nodes: RayNodes, run_call: Callable[[bytes], bytes] = ray_worker.run_call) -> None:
         self._nodes = nodes
         self._task = ray.remote(run_call)
         self._tasks: dict[tuple[JobName, QueueName], Any] = {}
@@ -55,7 +55,9 @@ class RayRunner:
 
     def submit(self, call: Call, on_end: OnEnd) -> None:
         try:
-            ref = self._task_for(call).remote(call.spec.name, call.call_id, call.leases, call.inputs)
+            tickets = [lease.ticket for lease in call.leases]
+            packed = ray_worker.packed_call(call.spec.name, call.call_id, tickets, call.inputs)
+            ref = self._task_for(call).remote(packed)
         except Exception as error:
             on_end(CallLost(call, LossReason.UNSCHEDULABLE, f"Ray took no task: {error}"))
             return
@@ -92,9 +94,7 @@ class RayRunner:
 def end_of_call(call: Call, error: BaseException | None, future: Any) -> CallEnd:
     """What Ray's answer means."""
     if error is None:
-        node, outcomes = future.result()
-        results = zip(call.leases, outcomes, strict=True)
-        return CallReturned(call, tuple(WorkResult(lease, one, node, ms, peak) for lease, (one, ms, peak) in results))
+        return CallReturned(call, call.results(*ray_worker.unpacked_answer(future.result())))
     return lost_or_crashed(call, error)
 
 

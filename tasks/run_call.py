@@ -15,7 +15,7 @@ from typing import Any
 
 from cluster.errors import HeliostatError, NoSpace, OutOfMemory, ProgramFailed
 from cluster.names import JobName
-from cluster.queue.job import Crashed, Done, Failed, FailedAttempt, Lease, More, Outcome, Skipped, Snooze, WorkResult
+from cluster.queue.job import Crashed, Done, Failed, FailedAttempt, More, Outcome, Skipped, Snooze, Ticket, Worked
 from tasks.job import Job
 from tasks.registry import job_named
 from tasks.tools import Tools
@@ -30,13 +30,13 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 def run_items(
     job_name: JobName,
-    leases: Sequence[Lease],
+    tickets: Sequence[Ticket],
     inputs: Sequence[Any],
     tools: Tools,
     node: str,
     in_hand: Callable[[int], None],
-) -> list[WorkResult]:
-    """Work on `inputs[i]` under `leases[i]`, in order; one result per lease. Raises nothing that `work` raised.
+) -> list[Worked]:
+    """Work on `inputs[i]` under `tickets[i]`, in order; one result for each. Raises nothing that `work` raised.
 
     `in_hand(i)` is told before job i starts, so that the guilty one is known should the process die. `node`: its name.
     Jobs that have not started when `tools.cancelled` is set come back as Snooze.
@@ -45,17 +45,17 @@ def run_items(
     if not isinstance(job, Job):
         raise TypeError(f"{job_name} is rows: it runs where the database is")
     results = []
-    for index, (lease, given) in enumerate(zip(leases, inputs, strict=True)):
+    for index, (ticket, given) in enumerate(zip(tickets, inputs, strict=True)):
         if tools.cancelled.is_set():
-            results.append(WorkResult(lease, Snooze(0.0, "cancelled before it started"), node))
+            results.append(Worked(Snooze(0.0, "cancelled before it started"), 0, 0))
             continue
         in_hand(index)
-        results.append(_run_one(job, lease, given, tools, node))
+        results.append(_run_one(job, ticket, given, tools, node))
     return results
 
 
-def _run_one(job: Job, lease: Lease, given: Any, tools: Tools, node: str) -> WorkResult:
-    tools.token = lease.token
+def _run_one(job: Job, ticket: Ticket, given: Any, tools: Tools, node: str) -> Worked:
+    tools.token = ticket.token
     _forget_peak_memory()
     started_s = time.perf_counter()
     try:
@@ -67,8 +67,9 @@ def _run_one(job: Job, lease: Lease, given: Any, tools: Tools, node: str) -> Wor
     if outcome is None:
         assert error is not None
         outcome = _crashed(error, getattr(given, "original_file_name", ""), node, duration_ms, peak_memory_mb)
-        logger.warning("%s of %s: %s", lease.name, lease.asset_id or f"job {lease.job_id}", outcome.attempt.message)
-    return WorkResult(lease, outcome, node, duration_ms, peak_memory_mb)
+        subject = ticket.asset_id or f"job {ticket.job_id}"
+        logger.warning("%s of %s: %s", job.spec.name, subject, outcome.attempt.message)
+    return Worked(outcome, duration_ms, peak_memory_mb)
 
 
 def _as_outcome(returned: Any) -> Outcome:

@@ -1,12 +1,12 @@
 """What the dispatcher hands work to: a call of one or more jobs of one type, and how it ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from cluster.names import QueueName
-from cluster.queue.job import JobSpec, Lease, WorkResult
+from cluster.queue.job import JobSpec, Lease, Worked, WorkResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,13 @@ class Call:
     queue: QueueName
     leases: tuple[Lease, ...]
     inputs: tuple[Any, ...]
+
+    def results(self, node: str, worked: Sequence[Worked]) -> tuple[WorkResult, ...]:
+        """What a worker said, one per lease and in order, each beside its lease."""
+        return tuple(
+            WorkResult(lease, outcome, node, duration_ms, peak_memory_mb)
+            for lease, (outcome, duration_ms, peak_memory_mb) in zip(self.leases, worked, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
-from typing import Any, NewType, Protocol
+from typing import Any, NamedTuple, NewType, Protocol
 
 from cluster.names import JobName, QueueName
 from cluster.queue.retry import DEFAULT_RETRY, RetryPolicy
@@ -114,6 +114,19 @@ class Lease:
     enqueued_at: datetime
     expires_at: datetime
 
+    @property
+    def ticket(self) -> "Ticket":
+        """What the worker is told of it."""
+        return Ticket(self.job_id, self.token, self.asset_id)
+
+
+class Ticket(NamedTuple):
+    """A lease as it travels to a worker: small, since every job pays for its bytes twice."""
+
+    job_id: JobId
+    token: LeaseToken
+    asset_id: str | None
+
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
@@ -178,6 +191,14 @@ Loaded = Any
 """An Input for `work` (any frozen dataclass), or one of Skipped, Failed, Snooze."""
 
 Outcome = Done | More | Skipped | Failed | Snooze | Crashed
+
+
+class Worked(NamedTuple):
+    """How one job of a call ended in its worker. `duration_ms` is its own time in `work`."""
+
+    outcome: Outcome
+    duration_ms: int
+    peak_memory_mb: int
 
 
 @dataclass(frozen=True, slots=True)

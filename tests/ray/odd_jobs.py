@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from cluster.names import JobName, QueueName
-from cluster.queue.job import JobSpec, Lease, Loaded, NewJob, Outcome, Payload
+from cluster.queue.job import JobSpec, Lease, Loaded, NewJob, Payload
 from cluster.queue.retry import RetryPolicy
 from tasks import ray_worker, registry
 from tasks.job import NO_FACTS, Context, Job
@@ -72,10 +72,8 @@ def odd_jobs() -> dict[JobName, Job]:
     }
 
 
-def run_call(
-    name: JobName, call_id: str, leases: Sequence[Lease], inputs: Sequence[Any]
-) -> tuple[str, list[tuple[Outcome, int, int]]]:
+def run_call(packed: bytes) -> bytes:
     """The worker's side, with the odd jobs in the registry of its process and a faster beat."""
     registry._by_name().update(odd_jobs())
     ray_worker.FIRST_BEAT_S = ray_worker.EVERY_S = BEAT_EVERY_S
-    return ray_worker.run_call(name, call_id, leases, inputs)
+    return ray_worker.run_call(packed)

@@ -1,15 +1,15 @@
 """What Ray's answers mean for a call, and what Ray is told about a job type. No Ray runs here."""
 
+import pickle
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from ray import exceptions
 
 from cluster.loops.submitter import Call, CallLost, CallReturned, LossReason
 from cluster.names import QUEUE_OF_JOB, JobName, QueueName
-from cluster.queue.job import Crashed, Done, JobId, JobSpec, Lease, LeaseToken, Resources, Skipped
+from cluster.queue.job import Crashed, Done, JobId, JobSpec, Lease, LeaseToken, Resources, Skipped, Worked
 from tasks.ray_runner import MEDIA_MEMORY, end_of_call, lost_or_crashed, task_options
 
 NAME = JobName.ASSET_GENERATE_THUMBNAILS
@@ -24,15 +24,16 @@ def call(count: int = 2) -> Call:
     return Call("call", JobSpec(NAME), QUEUE_OF_JOB[NAME], leases, (None,) * count)
 
 
-def answered(answer: Any) -> "Future[Any]":
-    future: Future[Any] = Future()
-    future.set_result(answer)
+def answered(worked: list[Worked]) -> "Future[bytes]":
+    """As `run_call` answers."""
+    future: Future[bytes] = Future()
+    future.set_result(pickle.dumps(("node-1", worked)))
     return future
 
 
 def test_each_result_finds_its_lease() -> None:
     sent = call()
-    end = end_of_call(sent, None, answered(("node-1", [(Done("a"), 5, 100), (Skipped("hidden"), 6, 200)])))
+    end = end_of_call(sent, None, answered([Worked(Done("a"), 5, 100), Worked(Skipped("hidden"), 6, 200)]))
     assert isinstance(end, CallReturned)
     assert [(one.lease, one.outcome, one.node) for one in end.results] == [
         (sent.leases[0], Done("a"), "node-1"),
@@ -43,7 +44,7 @@ def test_each_result_finds_its_lease() -> None:
 
 def test_an_answer_of_the_wrong_length_is_no_answer() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        end_of_call(call(), None, answered(("node-1", [(Done(), 5, 100)])))
+        end_of_call(call(), None, answered([Worked(Done(), 5, 100)]))
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 import errno
 import pickle
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.errors import ProgramFailed, UnreadableImage
-from cluster.names import QUEUE_OF_JOB, JobName
+from cluster.names import JobName
 from cluster.queue.job import (
     Crashed,
     Done,
@@ -18,12 +17,12 @@ from cluster.queue.job import (
     Failed,
     JobId,
     JobSpec,
-    Lease,
     LeaseToken,
     More,
     Skipped,
     Snooze,
-    WorkResult,
+    Ticket,
+    Worked,
 )
 from tasks import run_call
 from tasks.job import Job
@@ -31,12 +30,10 @@ from tasks.run_call import TAIL_BYTES, run_items
 from tasks.tools import Tools
 
 NAME = JobName.FILE_DELETE
-NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-def lease(number: int) -> Lease:
-    token = LeaseToken(f"token-{number}")
-    return Lease(JobId(number), token, NAME, QUEUE_OF_JOB[NAME], {}, 1, 0, False, f"asset-{number}", NOON, NOON)
+def ticket(number: int) -> Ticket:
+    return Ticket(JobId(number), LeaseToken(f"token-{number}"), f"asset-{number}")
 
 
 def unused(*arguments: object) -> Any:
@@ -51,14 +48,14 @@ def tools() -> Iterator[Tools]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tools: Tools) -> Callable[..., list[WorkResult]]:
+def run(monkeypatch: pytest.MonkeyPatch, tools: Tools) -> Callable[..., list[Worked]]:
     """Run `work` on each input, as one call of a job type that is made of it."""
 
     def run_work(
         work: Callable[[Any, Tools], Any], *inputs: Any, in_hand: Callable[[int], None] = lambda index: None
     ) -> Any:
         monkeypatch.setattr(run_call, "job_named", lambda name: Job(JobSpec(NAME), unused, work, unused))
-        return run_items(NAME, [lease(n) for n, _ in enumerate(inputs)], inputs, tools, "node-1", in_hand)
+        return run_items(NAME, [ticket(n) for n, _ in enumerate(inputs)], inputs, tools, "node-1", in_hand)
 
     return run_work
 
@@ -70,21 +67,19 @@ def raiser(error: Exception) -> Callable[[Any, Tools], None]:
     return work
 
 
-def test_what_work_returns_is_its_outcome(run: Callable[..., list[WorkResult]]) -> None:
+def test_what_work_returns_is_its_outcome(run: Callable[..., list[Worked]]) -> None:
     outcomes = [Skipped("s", frozenset({Fact("video")})), Failed("f"), Snooze(3, "z"), More(1, {"after": "x"}), Done(7)]
     results = run(lambda given, tools: given, *outcomes, "plain", None)
     assert [result.outcome for result in results] == [*outcomes, Done("plain"), Done(None)]
-    assert [result.lease.job_id for result in results] == list(range(7))
-    assert {result.node for result in results} == {"node-1"}
 
 
-def test_each_job_has_its_own_token_and_is_in_hand_before_it_starts(run: Callable[..., list[WorkResult]]) -> None:
+def test_each_job_has_its_own_token_and_is_in_hand_before_it_starts(run: Callable[..., list[Worked]]) -> None:
     log: list[object] = []
     run(lambda given, tools: log.append((given, tools.token)), "a", "b", in_hand=log.append)
     assert log == [0, ("a", "token-0"), 1, ("b", "token-1")]
 
 
-def test_a_neighbour_of_a_crash_still_runs(run: Callable[..., list[WorkResult]]) -> None:
+def test_a_neighbour_of_a_crash_still_runs(run: Callable[..., list[Worked]]) -> None:
     def work(given: int, tools: Tools) -> float:
         return 1 / given
 
@@ -109,7 +104,7 @@ def test_a_neighbour_of_a_crash_still_runs(run: Callable[..., list[WorkResult]])
     ],
 )
 def test_the_error_says_whether_a_retry_helps(
-    run: Callable[..., list[WorkResult]], error: Exception, error_class: str, retryable: bool
+    run: Callable[..., list[Worked]], error: Exception, error_class: str, retryable: bool
 ) -> None:
     (result,) = run(raiser(error), 1)
     assert isinstance(result.outcome, Crashed)
@@ -117,7 +112,7 @@ def test_the_error_says_whether_a_retry_helps(
     assert result.outcome.attempt.message
 
 
-def test_a_program_s_last_words_are_kept_and_cut(run: Callable[..., list[WorkResult]]) -> None:
+def test_a_program_s_last_words_are_kept_and_cut(run: Callable[..., list[Worked]]) -> None:
     (result,) = run(raiser(ProgramFailed("ffmpeg", 1, "é" * 5000 + "\nlast words")), 1)
     assert isinstance(result.outcome, Crashed)
     attempt = result.outcome.attempt
@@ -127,12 +122,12 @@ def test_a_program_s_last_words_are_kept_and_cut(run: Callable[..., list[WorkRes
     assert len(attempt.traceback_tail.encode()) <= TAIL_BYTES
 
 
-def test_results_travel(run: Callable[..., list[WorkResult]]) -> None:
+def test_results_travel(run: Callable[..., list[Worked]]) -> None:
     results = run(raiser(UnreadableImage("x.jpg", "broken")), 1)
     assert pickle.loads(pickle.dumps(results)) == results
 
 
-def test_time_and_memory_are_those_of_the_job(run: Callable[..., list[WorkResult]]) -> None:
+def test_time_and_memory_are_those_of_the_job(run: Callable[..., list[Worked]]) -> None:
     def work(given: int, tools: Tools) -> int:
         return len(bytes(given * 1024 * 1024).replace(b"\0", b"\1"))
 
@@ -144,7 +139,7 @@ def test_time_and_memory_are_those_of_the_job(run: Callable[..., list[WorkResult
 
 
 def test_what_has_not_started_when_the_call_is_cancelled_is_no_attempt(
-    run: Callable[..., list[WorkResult]], tools: Tools
+    run: Callable[..., list[Worked]], tools: Tools
 ) -> None:
     def work(given: int, tools: Tools) -> int:
         tools.cancelled.set()
