@@ -1,10 +1,12 @@
 """No-op jobs per second through every part: enqueue, lease, load, Ray call, settle with statistics.
 
-One process holds the controller's loops, as the controller actor does; Ray runs beside it with this machine's CPUs. The
-clock runs from the first enqueue to the last settle. Medians of three rounds.
+One process holds the controller's loops, as the controller actor does; another enqueues, as the API's replica does; Ray
+runs beside them with this machine's CPUs. The clock runs from the first enqueue to the last settle. Medians of three
+rounds. Machines change their speed from minute to minute: beside each rate stands what part of bare Ray's calls it is.
 """
 
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -12,10 +14,13 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import ray
+from sqlalchemy import text
 
 from bench import noop
 from cluster.clock import SystemClock
@@ -31,14 +36,17 @@ from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings, read_settings
 from cluster.stack import Stack
 from cluster.storage.layout import StorageLayout
+from tasks import ray_worker
 from tasks.binding import BoundJob, Contexts
-from tasks.ray_runner import RayRunner
+from tasks.ray_runner import RayRunner, task_options
 
 JOBS_AT = {1: 3_000, 16: 20_000, 128: 40_000}
 ROUNDS = 3
 CALLS_OUT = 32
 """The queue's concurrency, as an admin would set it for jobs this small."""
 ENQUEUE_AT_ONCE = 1_000
+GIVE_UP_S = 300.0
+BARE_CALLS = 2_000
 
 
 def run(databases: dict[str, str]) -> dict[str, float]:
@@ -78,8 +86,28 @@ def measure_all(databases: dict[str, str]) -> dict[str, float]:
     results: dict[str, float] = {}
     for name, url in databases.items():
         for batch, count in JOBS_AT.items():
-            results[f"queue.{name}.batch{batch}.jobs_per_s"] = round(_measure(settings, url, batch, count))
+            key = f"queue.{name}.batch{batch}"
+            before = _bare_calls_per_s()
+            results[f"{key}.jobs_per_s"] = rate = round(_measure(settings, url, batch, count))
+            bare = (before + _bare_calls_per_s()) / 2
+            results[f"{key}.calls_to_bare_ray"] = round(rate / batch / bare, 3)
+            results.setdefault("queue.bare_ray.calls_per_s", round(bare))
     return results
+
+
+def _bare_calls_per_s() -> float:
+    """What Ray alone does here at this moment: as many tasks of the same kind out at a time, and nothing else."""
+    task = ray.remote(noop.run_call).options(**task_options(noop.noop(1).spec, noop.QUEUE))
+    packed = ray_worker.packed_call(noop.NAME, "bare", [], ())
+    out = [task.remote(packed) for _ in range(CALLS_OUT)]
+    started_s = time.perf_counter()
+    for _ in range(BARE_CALLS):
+        done, out = ray.wait(out)
+        ray.get(done)
+        out.append(task.remote(packed))
+    seconds = time.perf_counter() - started_s
+    ray.get(out)
+    return BARE_CALLS / seconds
 
 
 def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
@@ -109,31 +137,55 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
     )
     controller.start()
     try:
-        _drain(store, 4 * batch)  # worker processes start and import
-        return statistics.median(count / _timed(lambda: _drain(store, count)) for _ in range(ROUNDS))
+        with _client(url) as client:
+            _seconds(client, 4 * batch)  # worker processes start and import
+            rates = [count / _seconds(client, count) for _ in range(ROUNDS)]
+        with store.transaction(reading=True) as tx:
+            counts = store.counts(tx)[noop.QUEUE]
+        assert counts.failed == 0, counts
+        return statistics.median(rates)
     finally:
         controller.stop()
         database.close()
 
 
-def _drain(store: SqlQueueStore, count: int) -> None:
-    todo = noop.jobs(count)
-    for at in range(0, count, ENQUEUE_AT_ONCE):
-        with store.transaction() as tx:
-            store.enqueue(tx, todo[at : at + ENQUEUE_AT_ONCE])
+@contextmanager
+def _client(url: str) -> Iterator[Connection]:
+    """A process that enqueues as many jobs as it is told, and answers with the seconds until none is left."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_enqueue_and_wait, args=(url, there), daemon=True)
+    process.start()
+    try:
+        yield here
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _seconds(client: Connection, count: int) -> float:
+    client.send(count)
+    if not client.poll(GIVE_UP_S):
+        raise TimeoutError(f"{count} jobs did not end within {GIVE_UP_S:.0f} s")
+    return float(client.recv())
+
+
+def _enqueue_and_wait(url: str, told: Connection) -> None:
+    database = Database(url)
+    store = SqlQueueStore(database)
     while True:
-        with store.transaction(reading=True) as tx:
-            counts = store.counts(tx)[noop.QUEUE]
-        if counts.waiting + counts.active + counts.delayed == 0:
-            assert counts.failed == 0, counts
-            return
-        time.sleep(0.02)
+        todo = noop.jobs(told.recv())
+        started_s = time.perf_counter()
+        for at in range(0, len(todo), ENQUEUE_AT_ONCE):
+            with store.transaction() as tx:
+                store.enqueue(tx, todo[at : at + ENQUEUE_AT_ONCE])
+        while _any_job(database):
+            time.sleep(0.03)
+        told.send(time.perf_counter() - started_s)
 
 
-def _timed(do: Callable[[], None]) -> float:
-    started_s = time.perf_counter()
-    do()
-    return time.perf_counter() - started_s
+def _any_job(database: Database) -> bool:
+    with database.reader() as session:
+        return bool(session.execute(text("SELECT 1 FROM job WHERE state <> 'failed' LIMIT 1")).first())
 
 
 if __name__ == "__main__":

@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 LEASE_S = 30.0
 JOBS_PER_TICK = 512
 IDLE_S = 0.25
-GATHER_S = 0.002
-"""A transaction costs more than this wait, in which more slots become free."""
+TICKS_APART_S = 0.02
+"""From the begin of one tick that leased to the next, unless half of what is out ends before: what becomes free
+meanwhile shares a transaction, and no worker waits for it."""
+LOOK_EVERY_S = 0.004
 CALLS_AHEAD = 2.0
 """How much more than the CPUs may be out: a call that waits in Ray's line keeps its worker busy between two calls."""
 
@@ -74,6 +76,7 @@ class Dispatcher:
 
     def tick(self) -> float:
         """Lease and submit once; returns how long nothing will change by itself."""
+        started_s = time.monotonic()
         if self._settler.crowded:
             return 0.02
         # Ray is asked before the transaction, never in it: while Ray's head is away it answers late, and others wait
@@ -94,8 +97,13 @@ class Dispatcher:
             self._submit(call)
         if not leased:
             return IDLE_S
-        time.sleep(GATHER_S)
+        self._gather(started_s)
         return 0.0
+
+    def _gather(self, started_s: float) -> None:
+        enough = len(self._in_flight) // 2
+        while len(self._in_flight) > enough and time.monotonic() < started_s + TICKS_APART_S:
+            time.sleep(LOOK_EVERY_S)
 
     def on_end(self, end: CallEnd) -> None:
         """A call is over: its slot is free, its jobs go to the settler. One that was given up is not settled twice."""

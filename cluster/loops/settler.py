@@ -32,8 +32,9 @@ from cluster.storage.files import commit_fenced, discard_fenced
 log = logging.getLogger(__name__)
 
 JOBS_PER_TRANSACTION = 256
-GATHER_S = 0.002
-"""A transaction costs more than this wait, in which others come along."""
+TRANSACTIONS_APART_S = 0.04
+"""From the begin of one to the next, unless it fills up before: what ends meanwhile shares a transaction."""
+LOOK_EVERY_S = 0.005
 CROWDED = 2048
 """Jobs that may wait here before the dispatcher stops leasing."""
 MOST_TRIES = 30
@@ -58,6 +59,7 @@ class Settler:
         self._unsettled: dict[str, CallEnd] = {}
         self._tries: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._began_s = 0.0
 
     def put(self, end: CallEnd) -> None:
         """Take a call's end; it is settled soon."""
@@ -188,14 +190,19 @@ class Settler:
                 self._unsettled.pop(end.call.call_id, None)
                 self._tries.pop(end.call.call_id, None)
 
+    def _gather(self) -> None:
+        """Wait until a transaction is full, or the last one began long enough ago."""
+        while self._waiting < JOBS_PER_TRANSACTION and time.monotonic() < self._began_s + TRANSACTIONS_APART_S:
+            time.sleep(LOOK_EVERY_S)
+        self._began_s = time.monotonic()
+
     def _take(self) -> list[CallEnd]:
         ends: list[CallEnd] = []
         jobs = 0
         try:
             ends.append(self._inbox.get(timeout=0.25))
             jobs += len(ends[0].call.leases)
-            if jobs < JOBS_PER_TRANSACTION:
-                time.sleep(GATHER_S)
+            self._gather()
             while jobs < JOBS_PER_TRANSACTION:
                 ends.append(self._inbox.get_nowait())
                 jobs += len(ends[-1].call.leases)
