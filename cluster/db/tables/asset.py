@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.db.tables.base import Base, UtcDateTime
+from cluster.db.tables.base import Base, UtcDateTime, partial_index
 
 
 class Library(Base):
@@ -33,22 +33,14 @@ class Asset(Base):
     __tablename__ = "asset"
     __table_args__ = (
         # an upload is unique per owner; a file of an external library per library
-        Index(
-            "uq_asset_owner_checksum",
-            "owner_id",
-            "checksum",
-            unique=True,
-            sqlite_where=text("library_id IS NULL"),
-            postgresql_where=text("library_id IS NULL"),
-        ),
-        Index(
+        partial_index("uq_asset_owner_checksum", "owner_id", "checksum", unique=True, where="library_id IS NULL"),
+        partial_index(
             "uq_asset_owner_library_checksum",
             "owner_id",
             "library_id",
             "checksum",
             unique=True,
-            sqlite_where=text("library_id IS NOT NULL"),
-            postgresql_where=text("library_id IS NOT NULL"),
+            where="library_id IS NOT NULL",
         ),
         Index("ix_asset_owner_created", "owner_id", "file_created_at"),
         Index("ix_asset_original_path", "original_path"),

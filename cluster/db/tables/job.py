@@ -6,14 +6,10 @@ Times are milliseconds since 1970; the statements are in `cluster/db/queue_*.py`
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, String, Text, text
+from sqlalchemy import BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.db.tables.base import Base, EpochMs, JsonText, RisingId
-
-
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+from cluster.db.tables.base import Base, EpochMs, JsonText, RisingId, partial_index
 
 
 class Job(Base):
@@ -26,12 +22,12 @@ class Job(Base):
 
     __tablename__ = "job"
     __table_args__ = (
-        _partial("ix_job_waiting", "queue", "order_key", "id", where="state = 'waiting'"),
-        _partial("ix_job_delayed", "run_at", "queue", where="state = 'delayed'"),
-        _partial("ix_job_active", "queue", where="state = 'active'"),
-        _partial("ix_job_failed", "queue", "id", where="state = 'failed'"),
-        _partial("uq_job_dedup_key_active", "dedup_key", where="state = 'active'", unique=True),
-        _partial("uq_job_dedup_key_others", "dedup_key", where="state <> 'active'", unique=True),
+        partial_index("ix_job_waiting", "queue", "order_key", "id", where="state = 'waiting'"),
+        partial_index("ix_job_delayed", "run_at", "queue", where="state = 'delayed'"),
+        partial_index("ix_job_active", "queue", where="state = 'active'"),
+        partial_index("ix_job_failed", "queue", "id", where="state = 'failed'"),
+        partial_index("uq_job_dedup_key_active", "dedup_key", where="state = 'active'", unique=True),
+        partial_index("uq_job_dedup_key_others", "dedup_key", where="state <> 'active'", unique=True),
         # An id is never used twice: history and attempts outlive their job.
         {"sqlite_autoincrement": True},
     )
