@@ -70,6 +70,41 @@ def test_migrating_twice_keeps_what_is_there(database: Database) -> None:
             assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
+def test_assets_survive_the_way_to_the_jobs_page_and_back(database: Database) -> None:
+    def assets() -> list[tuple[object, ...]]:
+        columns = "a.id, a.checksum, a.original_path, a.live_photo_video_id, a.file_created_at, e.city"
+        wanted = f"SELECT {columns} FROM asset AS a LEFT JOIN asset_exif AS e ON e.asset_id = a.id ORDER BY a.id"
+        with database.reader() as session:
+            return [tuple(row) for row in session.execute(text(wanted))]
+
+    migrate(database.durable, "0002")
+    with database.session() as session:
+        for statement in (
+            'INSERT INTO "user" (id, email, name, password, is_admin, avatar_color, profile_image_path, '
+            "profile_changed_at, should_change_password, quota_usage_bytes, status, is_onboarded, preferences, "
+            "created_at, updated_at) VALUES ('u', 'u', '', '', false, '', '', '2026-01-01 00:00:00.000000', false, 0, "
+            "'active', false, '{}', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')",
+            *(
+                "INSERT INTO asset (id, owner_id, type, original_path, original_file_name, checksum, "
+                "checksum_algorithm, file_created_at, file_modified_at, local_date_time, is_favorite, is_offline, "
+                "is_external, is_edited, visibility, status, live_photo_video_id, created_at, updated_at) "
+                f"VALUES ('{number}', 'u', 'IMAGE', '/ä/{number}', 'a', '{number}', 'sha1', "
+                "'2026-01-01 12:34:56.789000', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000', false, "
+                f"false, false, false, 'timeline', 'active', {partner}, '2026-01-01 00:00:00.000000', "
+                "'2026-01-01 00:00:00.000000')"
+                for number, partner in ((1, "NULL"), (2, "'1'"))
+            ),
+            "INSERT INTO asset_exif (asset_id, city, description, locked_properties, updated_at) "
+            "VALUES ('2', 'Rome', '', '[]', '2026-01-01 00:00:00.000000')",
+        ):
+            session.execute(text(statement))
+    before = assets()
+    assert [row[3] for row in before] == [None, "1"]
+    for step in (migrate, lambda engine: downgrade(engine, "0002"), migrate):
+        step(database.durable)
+        assert assets() == before
+
+
 def test_two_processes_that_start_at_once_migrate_once(database_url: str) -> None:
     databases = [Database(database_url) for _ in range(3)]
     failures: list[Exception] = []

@@ -1,5 +1,5 @@
 """The tables, one file per aggregate. Importing this package completes `Base.metadata`."""
 
-from cluster.db.tables import asset, job, system, user
+from cluster.db.tables import album, asset, integrity, job, memory, move, person, stack, system, tag, user, video
 
-__all__ = ["asset", "job", "system", "user"]
+__all__ = ["album", "asset", "integrity", "job", "memory", "move", "person", "stack", "system", "tag", "user", "video"]

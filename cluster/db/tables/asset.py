@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.db.tables.base import Base, UtcDateTime, partial_index
+from cluster.db.tables.base import Base, FilePath, UtcDateTime, partial_index
 
 
 class Library(Base):
@@ -44,15 +44,21 @@ class Asset(Base):
         ),
         Index("ix_asset_owner_created", "owner_id", "file_created_at"),
         Index("ix_asset_original_path", "original_path"),
-        Index("ix_asset_live_photo_video_id", "live_photo_video_id"),
-        Index("ix_asset_deleted_at", "deleted_at"),
+        # walks in the order of arrival, which a stored time can take up again
+        Index("ix_asset_created_at", "created_at", "id"),
+        partial_index("ix_asset_timeline", "owner_id", "visibility", "local_date_time", where="deleted_at IS NULL"),
+        partial_index("ix_asset_trash", "owner_id", "status", "deleted_at", where="deleted_at IS NOT NULL"),
+        # a library is compared with its disk folder by folder, in the order of paths
+        partial_index("ix_asset_library_path", "library_id", "original_path", where="library_id IS NOT NULL"),
+        partial_index("ix_asset_live_photo_video_id", "live_photo_video_id", where="live_photo_video_id IS NOT NULL"),
+        partial_index("ix_asset_stack_id", "stack_id", where="stack_id IS NOT NULL"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     owner_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
     library_id: Mapped[str | None] = mapped_column(ForeignKey("library.id", ondelete="CASCADE"))
     type: Mapped[str] = mapped_column(String)
-    original_path: Mapped[str] = mapped_column(String)
+    original_path: Mapped[str] = mapped_column(FilePath)
     original_file_name: Mapped[str] = mapped_column(String)
     checksum: Mapped[bytes] = mapped_column(LargeBinary)
     checksum_algorithm: Mapped[str] = mapped_column(String, default="sha1")
@@ -70,6 +76,8 @@ class Asset(Base):
     visibility: Mapped[str] = mapped_column(String, default="timeline")
     status: Mapped[str] = mapped_column(String, default="active")
     live_photo_video_id: Mapped[str | None] = mapped_column(ForeignKey("asset.id", ondelete="SET NULL"))
+    # a stack and its members name each other: this key is added once both tables exist
+    stack_id: Mapped[str | None] = mapped_column(ForeignKey("stack.id", ondelete="SET NULL", use_alter=True))
     duplicate_id: Mapped[str | None] = mapped_column(String(36))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -81,6 +89,11 @@ class AssetExif(Base):
     changed and that extraction must not overwrite. Source: spec/jobs-media.md §1.2."""
 
     __tablename__ = "asset_exif"
+    __table_args__ = (
+        # of what people search by, a city alone leaves few
+        partial_index("ix_asset_exif_city", "city", where="city IS NOT NULL"),
+        partial_index("ix_asset_exif_live_photo_cid", "live_photo_cid", where="live_photo_cid IS NOT NULL"),
+    )
 
     asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"), primary_key=True)
     file_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
@@ -109,7 +122,7 @@ class AssetExif(Base):
     profile_description: Mapped[str | None] = mapped_column(String)
     colorspace: Mapped[str | None] = mapped_column(String)
     bits_per_sample: Mapped[int | None]
-    live_photo_cid: Mapped[str | None] = mapped_column(String, index=True)
+    live_photo_cid: Mapped[str | None] = mapped_column(String)
     auto_stack_id: Mapped[str | None] = mapped_column(String)
     tags: Mapped[list[str] | None] = mapped_column(JSON)
     locked_properties: Mapped[list[str]] = mapped_column(JSON, default=list)
@@ -125,7 +138,7 @@ class AssetFile(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"))
     type: Mapped[str] = mapped_column(String)
-    path: Mapped[str] = mapped_column(String, index=True)
+    path: Mapped[str] = mapped_column(FilePath, index=True)
     is_edited: Mapped[bool] = mapped_column(default=False)
     is_progressive: Mapped[bool] = mapped_column(default=False)
     is_transparent: Mapped[bool] = mapped_column(default=False)

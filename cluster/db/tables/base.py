@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, MetaData, Text, text
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
@@ -19,6 +19,9 @@ NAMING_CONVENTION = {
 
 RisingId = BigInteger().with_variant(Integer, "sqlite")
 """The type of ids that the database counts up; SQLite does that for INTEGER alone."""
+
+FilePath = String().with_variant(String(collation="C"), "postgresql")
+"""The type of paths: ordered by code point everywhere, as Python sorts a folder, whatever the server's locale."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

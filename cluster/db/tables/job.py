@@ -6,7 +6,7 @@ Times are milliseconds since 1970; the statements are in `cluster/db/queue_*.py`
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, String, Text
+from sqlalchemy import BigInteger, Float, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cluster.db.tables.base import Base, EpochMs, JsonText, RisingId, partial_index
@@ -18,6 +18,7 @@ class Job(Base):
     `attempts`: failed ones so far. A dedup key is unique among the active and, apart from them, among all others: so at
     most one successor waits behind an active job. Every index but the key's is partial, so that a row costs what its
     state needs; `lease_expires_at` has none, since every beat writes it and the active rows are few.
+    `progress`: from 0 to 1, of an active job that says so.
     """
 
     __tablename__ = "job"
@@ -50,6 +51,7 @@ class Job(Base):
     controller: Mapped[str | None] = mapped_column(String)
     incarnation: Mapped[str | None] = mapped_column(String)
     last_error: Mapped[str] = mapped_column(Text)
+    progress: Mapped[float | None] = mapped_column(Float)
 
 
 class JobAttempt(Base):
