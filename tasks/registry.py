@@ -6,11 +6,22 @@ from functools import cache
 from cluster.errors import HeliostatError
 from cluster.names import JobName
 from tasks.job import AnyJob
-from tasks.jobs import delete_files, extract_metadata, generate_thumbnails, migrate_storage_template, not_implemented
+from tasks.jobs import (
+    check_sidecar,
+    delete_files,
+    extract_metadata,
+    generate_thumbnails,
+    migrate_storage_template,
+    not_implemented,
+    write_sidecar,
+)
 
 JOBS: tuple[AnyJob, ...] = (
     extract_metadata.JOB,
     extract_metadata.QUEUE_ALL,
+    check_sidecar.JOB,
+    check_sidecar.QUEUE_ALL,
+    write_sidecar.JOB,
     migrate_storage_template.JOB,
     generate_thumbnails.JOB,
     generate_thumbnails.QUEUE_ALL,

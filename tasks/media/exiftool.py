@@ -17,20 +17,21 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from exiftool import exiftool as pyexiftool
 
-from cluster.errors import ProgramMissing, ProgramTimeout
+from cluster.errors import ProgramMissing, ProgramTimeout, TooLarge, UnreadableMedia
 
 Tags = Mapping[str, Any]
 """Tag name → value, as exiftool's JSON has it: text, numbers, lists, and dictionaries for structures."""
 
 READ_TIMEOUT_S: Final = 120.0
 ANSWER_LIMIT_BYTES: Final = 32 << 20
+XMP_LIMIT_BYTES: Final = 16 << 20
 FILES_PER_CHILD: Final = 2_000  # perl gives no memory back: a fresh child now and then keeps it small
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,49 @@ class ExifTool:
             arguments = [*(option.encode() for option in _OPTIONS), *([b"-ee"] if video else []), name]
             answer = self._ask(arguments, time.monotonic() + timeout_s, timeout_s)
         return _tags_in(answer, path)
+
+    def edit_xmp(self, source: Path | None, arguments: Sequence[str], *, timeout_s: float = READ_TIMEOUT_S) -> bytes:
+        """The content of the XMP file `source` (None: of an empty one) after these assignments, with values written
+        as HTML; `source` itself stays as it is.
+
+        Raises UnreadableMedia when exiftool will not take the file, TooLarge, ProgramTimeout, ProgramMissing, OSError.
+        """
+        with tempfile.TemporaryDirectory(prefix="heliostat-xmp-") as folder:
+            before, after = Path(folder, "before.xmp"), Path(folder, "after.xmp")
+            files = [str(after)]
+            if source is not None:
+                before.write_bytes(_xmp_bytes(source))
+                files = ["-o", str(after), str(before)]
+            command = [line.encode() for line in ("-E", "-m", "-charset", "filename=utf8", *arguments, *files)]
+            with self._lock:
+                self._ask(command, time.monotonic() + timeout_s, timeout_s)
+                said = self._child.complaint if self._child else ""
+            if not after.is_file():
+                raise UnreadableMedia(
+                    source or "a new sidecar", said.removesuffix(f" - {before}") or "exiftool writes nothing"
+                )
+            return after.read_bytes()
+
+    def extract(self, path: Path, tag: str, to: Path, *, timeout_s: float = READ_TIMEOUT_S) -> bool:
+        """Write the binary value of `tag` to the file `to`; False where there is none.
+
+        Raises ProgramTimeout, ProgramMissing, OSError.
+        """
+        with tempfile.TemporaryDirectory(prefix=".heliostat-", dir=to.parent) as folder, self._lock:
+            with _readable_name(path) as name:
+                if name is None:
+                    return False
+                form = f"{folder}/value".replace("%", "%%").encode()
+                self._ask(
+                    [b"-b", b"-api", b"LargeFileSupport=1", f"-{tag}".encode(), b"-W!", form, name],
+                    time.monotonic() + timeout_s,
+                    timeout_s,
+                )
+            value = Path(folder, "value")
+            if not value.is_file() or not value.stat().st_size:
+                return False
+            value.replace(to)
+            return True
 
     def close(self) -> None:
         """End the child. A later read starts another."""
@@ -154,6 +198,12 @@ class _Child(pyexiftool.ExifTool):  # type: ignore[misc]  # the package has no t
         answer: bytes = self.execute(*arguments, raw_bytes=True)
         self.files_read += 1
         return answer
+
+    @property
+    def complaint(self) -> str:
+        """The first line of what the last command complained about."""
+        text = (self._last_stderr or b"").decode(errors="replace").strip()
+        return text.splitlines()[0] if text else ""
 
     def end(self) -> None:
         """Kill the whole process group and reap the child."""
@@ -244,6 +294,15 @@ def argument_line(path: Path) -> bytes | None:
     for plain, escaped in escapes.items():
         name = name.replace(plain, escaped)
     return b"#[CSTR]" + name
+
+
+def _xmp_bytes(path: Path) -> bytes:
+    """A sidecar as exiftool takes it. Raises TooLarge, OSError."""
+    size_bytes = path.stat().st_size
+    if size_bytes > XMP_LIMIT_BYTES:
+        raise TooLarge(path, f"{size_bytes} bytes, at most {XMP_LIMIT_BYTES} are read of a sidecar")
+    text = _text_of_utf16_sidecar(path)
+    return path.read_bytes() if text is None else text.encode(errors="replace")
 
 
 def _text_of_utf16_sidecar(path: Path) -> str | None:

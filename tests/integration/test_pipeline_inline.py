@@ -3,266 +3,25 @@
 Loops, store, photos and programs are real; only the runner is the inline one.
 """
 
-import hashlib
-import json
-import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from io import BytesIO
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import piexif
 import pytest
 from PIL import Image
 from sqlalchemy import select, update
 
-from cluster.db.engine import Database
-from cluster.db.queue_store import SqlQueueStore
 from cluster.db.tables.asset import Asset, AssetAudio, AssetExif, AssetFile, AssetJobStatus, AssetVideo
-from cluster.db.tables.base import Base
-from cluster.db.tables.job import Event
-from cluster.db.tables.user import User
-from cluster.loops.dispatcher import Dispatcher, Identity
-from cluster.loops.in_flight import InFlight
-from cluster.loops.settler import Settler
-from cluster.loops.submitter import Call, CallEnd
-from cluster.names import JobName, QueueName
-from cluster.queue.job import Done, Fact, FollowUps, Lease, NewJob, Place, Skipped, asset_job
-from cluster.queue.states import JobState
-from cluster.queue.store import JobRecord
-from cluster.settings import read_settings
-from cluster.storage.layout import StorageLayout
-from cluster.system_config import SystemConfig, defaults, merge
+from cluster.names import JobName
+from cluster.queue.job import NewJob, asset_job
 from tasks import queue_all
-from tasks.binding import CONFIG_TTL_S, Contexts, bind
-from tasks.inline_runner import InlineRunner
 from tasks.jobs import generate_thumbnails
 from tasks.jobs.delete_files import delete_files
 from tasks.media.formats import is_image
-from tasks.pipeline import after_upload, follow
-from tasks.registry import JOBS
-from tasks.row_runner import RowRunner
-from tests.programs import program
+from tasks.pipeline import after_upload
+from tests.camera import PARIS, clip, exiftool, photo
+from tests.inline_stack import Stack, names_seen
 from tests.shared_media import media_dir
-
-TAKEN = "2021:07:14 18:30:05"
-PARIS = (48.8566, 2.3522)
-
-
-@dataclass
-class Clock:
-    """The wall's time and what was added to it."""
-
-    ahead: timedelta = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        self.ahead += timedelta(seconds=seconds)
-
-
-@dataclass
-class Stack:
-    """A server without HTTP and without Ray: a database, a media folder, the loops and the inline runner."""
-
-    database: Database
-    store: SqlQueueStore
-    media: Path
-    clock: Clock
-    stored_config: dict[str, Any]
-    owner: str
-    dispatcher: Dispatcher
-    settler: Settler
-    seen: list[tuple[JobName, str | None]] = field(default_factory=list)
-
-    def upload(self, name: str, content: bytes | Path, **columns: Any) -> str:
-        """Rows and a file as an accepted upload leaves them, and the first job of the chain. Returns the asset's id."""
-        asset_id, now = str(uuid.uuid4()), datetime.now(UTC)
-        path = self.media / "upload" / self.owner / f"{uuid.uuid4()}{Path(name).suffix.lower()}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-        row = Asset(
-            id=asset_id,
-            owner_id=self.owner,
-            type=columns.pop("type", "IMAGE"),
-            original_path=str(path),
-            original_file_name=name,
-            checksum=hashlib.sha1(asset_id.encode()).digest(),
-            file_created_at=now,
-            file_modified_at=now,
-            local_date_time=now,
-            created_at=now,
-            updated_at=now,
-            **columns,
-        )
-        with self.database.session() as session:
-            session.add(row)
-            session.flush()
-            session.add(AssetExif(asset_id=asset_id, file_size_bytes=path.stat().st_size, updated_at=now))
-            self.store.enqueue(session, [after_upload(asset_id)])
-        return asset_id
-
-    def set_config(self, **sections: Any) -> None:
-        """What an admin saves, in wire spelling; known to every job from now on."""
-        self.stored_config.clear()
-        self.stored_config.update(sections)
-        self.clock.sleep(CONFIG_TTL_S)
-
-    def enqueue(self, *jobs: NewJob) -> None:
-        with self.store.transaction() as tx:
-            self.store.enqueue(tx, jobs)
-
-    def drain(self, timeout_s: float = 60) -> None:
-        """Run until nothing waits and nothing runs. A delayed job is an error here: nothing in these tests may pass."""
-        until_s = time.monotonic() + timeout_s
-        while time.monotonic() < until_s:
-            self.dispatcher.tick()
-            self.settler.tick()
-            with self.store.transaction(reading=True) as tx:
-                counts = self.store.counts(tx).values()
-            if not any(count.waiting + count.active + count.delayed for count in counts):
-                return
-            assert not any(count.delayed for count in counts), self.failed()
-        raise AssertionError(f"not done after {timeout_s} s")
-
-    def failed(self) -> dict[str | None, JobRecord]:
-        """Failed jobs by asset."""
-        with self.store.transaction(reading=True) as tx:
-            records = [
-                record for queue in QueueName for record in self.store.jobs(tx, queue, list(JobState), limit=100)
-            ]
-        return {record.asset_id: record for record in records if record.error}
-
-    def asset(self, asset_id: str) -> Asset:
-        with self.database.reader() as session:
-            return session.get_one(Asset, asset_id)
-
-    def exif(self, asset_id: str) -> AssetExif:
-        with self.database.reader() as session:
-            return session.get_one(AssetExif, asset_id)
-
-    def files(self, asset_id: str) -> dict[str, Path]:
-        """Derived files by type."""
-        with self.database.reader() as session:
-            rows = session.scalars(select(AssetFile).where(AssetFile.asset_id == asset_id))
-            return {row.type: Path(row.path) for row in rows}
-
-    def events(self) -> list[tuple[str, Any]]:
-        with self.database.reader() as session:
-            return [(event.type, event.data) for event in session.scalars(select(Event).order_by(Event.id))]
-
-    def change(self, asset_id: str, **columns: Any) -> None:
-        with self.database.session() as session:
-            session.execute(update(Asset).where(Asset.id == asset_id).values(**columns))
-
-
-class InlineRows:
-    """Row jobs as a Submitter, in the caller's thread."""
-
-    def __init__(self, runner: RowRunner) -> None:
-        self._runner = runner
-
-    def submit(self, call: Call, on_end: Callable[[CallEnd], None]) -> None:
-        on_end(self._runner.run(call))
-
-    def cancel(self, call_id: str) -> None:
-        raise AssertionError("nothing here cancels")
-
-    def nodes_for(self, queue: QueueName) -> int:
-        return 1
-
-
-@pytest.fixture
-def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
-    program("exiftool"), program("ffmpeg")
-    database, media = Database(database_url), tmp_path / "media"
-    Base.metadata.create_all(database.durable)
-    owner, stored_config = add_user(database), dict[str, Any]()
-    settings = read_settings({"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(tmp_path)})
-    store, clock, seen = SqlQueueStore(database), Clock(), list[tuple[JobName, str | None]]()
-
-    def read_config(session: Any) -> SystemConfig:
-        return merge(defaults(settings), stored_config)
-
-    def follow_and_note(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps:
-        seen.append((lease.name, lease.asset_id))
-        return follow(lease, outcome, facts)
-
-    contexts = Contexts(store, settings, StorageLayout(media), read_config, clock)
-    handlers, runner = bind(JOBS, contexts), InlineRunner()
-    settler = Settler(store, handlers, follow_and_note)
-    dispatcher = Dispatcher(
-        store,
-        handlers,
-        {Place.CLUSTER: runner, Place.ROW_JOBS: InlineRows(RowRunner(store, settler, handlers))},
-        settler,
-        InFlight(),
-        Identity("test", "1"),
-        owned=lambda: set(QueueName),
-        concurrency=lambda queue: 2,
-        cpus=lambda: 2.0,
-        media_present=lambda: True,
-    )
-    yield Stack(database, store, media, clock, stored_config, owner, dispatcher, settler, seen)
-    runner.close()
-    database.close()
-
-
-def add_user(database: Database) -> str:
-    user_id, now = str(uuid.uuid4()), datetime.now(UTC)
-    with database.session() as session:
-        session.add(User(id=user_id, email="a@b.c", profile_changed_at=now, created_at=now, updated_at=now))
-    return user_id
-
-
-def photo(width: int = 1600, height: int = 1200, *, orientation: int = 1) -> bytes:
-    """A JPEG from a camera in Paris, red on the left and blue on the right, with sensor noise's worth of detail."""
-    image = Image.linear_gradient("L").resize((width, height))
-    image = Image.merge(
-        "RGB",
-        (
-            image.rotate(90, expand=False).resize((width, height)),
-            image,
-            image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
-        ),
-    )
-    exif = {
-        "0th": {
-            piexif.ImageIFD.Make: b"Helio",
-            piexif.ImageIFD.Model: b"Stat 1",
-            piexif.ImageIFD.Orientation: orientation,
-            piexif.ImageIFD.ImageDescription: b"By the river",
-        },
-        "Exif": {
-            piexif.ExifIFD.DateTimeOriginal: TAKEN.encode(),
-            piexif.ExifIFD.OffsetTimeOriginal: b"+02:00",
-            piexif.ExifIFD.FNumber: (28, 10),
-            piexif.ExifIFD.ISOSpeedRatings: 200,
-            piexif.ExifIFD.ExposureTime: (1, 250),
-        },
-        "GPS": {
-            piexif.GPSIFD.GPSLatitudeRef: b"N",
-            piexif.GPSIFD.GPSLatitude: degrees(PARIS[0]),
-            piexif.GPSIFD.GPSLongitudeRef: b"E",
-            piexif.GPSIFD.GPSLongitude: degrees(PARIS[1]),
-        },
-    }
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", exif=piexif.dump(exif))
-    return buffer.getvalue()
-
-
-def degrees(value: float) -> tuple[tuple[int, int], ...]:
-    return ((int(value), 1), (int(value % 1 * 60), 1), (round(value * 60 % 1 * 60 * 1000), 1000))
-
-
-def names_seen(stack: Stack, asset_id: str) -> list[JobName]:
-    return [name for name, of_asset in stack.seen if of_asset == asset_id]
 
 
 def test_an_uploaded_photo_goes_through_the_whole_chain(stack: Stack) -> None:
@@ -639,18 +398,3 @@ def test_every_shared_photo_is_complete_and_agrees_with_exiftool(stack: Stack) -
             assert exif.longitude == pytest.approx(said["GPSLongitude"], abs=1e-6), path
         if "DateTimeOriginal" in said:
             assert f"{asset.local_date_time:%Y:%m:%d %H:%M:%S}" == said["DateTimeOriginal"][:19], path
-
-
-def exiftool(path: Path) -> dict[str, Any]:
-    """What the program says when it is asked afresh, numbers as numbers."""
-    asked = [program("exiftool"), "-json", "-n", str(path)]
-    said: list[dict[str, Any]] = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
-    return said[0]
-
-
-def clip(path: Path) -> Path:
-    """Two seconds of test picture with a tone, made by ffmpeg."""
-    made = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10:duration=2", "-f", "lavfi", "-i", "sine=duration=2"]
-    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", str(path)]
-    subprocess.run([program("ffmpeg"), "-v", "error", *made, *coded], check=True)
-    return path
