@@ -131,8 +131,7 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
             media_present=lambda: True,
             rows_changed=Changes(database).wait,
             sweep_files=lambda: 0,
-            timetable=(),
-            mark_minute=lambda tx, minute: False,
+            schedule=lambda: 60.0,
         ),
     )
     controller.start()

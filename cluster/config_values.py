@@ -41,14 +41,19 @@ def check_url(text: str) -> str:
 
 def check_cron(text: str) -> str:
     """`text`, if it is a cron expression of 5 fields, or 6 with the seconds first. Raises ValueError."""
+    read_cron(text)
+    return text
+
+
+def read_cron(text: str) -> tuple[frozenset[int], ...]:
+    """The numbers that each field of a cron expression stands for: second (0 when it has 5 fields), minute, hour, day
+    of month, month, day of week (0 is Sunday). Raises ValueError."""
     fields = text.split()
     if len(fields) not in (5, 6):
         raise ValueError(f"Invalid cron expression. Expected 5 or 6 fields, received {len(fields)}")
-    kinds = CRON_FIELDS[-len(fields) :]
-    for field, (name, least, most, words) in zip(fields, kinds, strict=True):
-        if not all(_is_cron_item(item.lower(), least, most, words) for item in field.split(",")):
-            raise ValueError(f"Invalid cron expression. Field {name} cannot be {field}")
-    return text
+    if len(fields) == 5:
+        fields = ["0", *fields]
+    return tuple(_cron_field(field, *kind) for field, kind in zip(fields, CRON_FIELDS, strict=True))
 
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -62,17 +67,32 @@ CRON_FIELDS: Sequence[tuple[str, int, int, Mapping[str, int]]] = (
     ("day of week", 0, 7, {name: number for number, name in enumerate(WEEKDAYS)}),
 )
 """Name, least and greatest number, and the words for numbers, of each field. Sunday is both 0 and 7."""
+SUNDAY_TOO = 7
 
 
-def _is_cron_item(item: str, least: int, most: int, words: Mapping[str, int]) -> bool:
-    """`*`, `n` or `n-m`, each with or without `/step`."""
+def _cron_field(field: str, name: str, least: int, most: int, words: Mapping[str, int]) -> frozenset[int]:
+    numbers: set[int] = set()
+    for item in field.split(","):
+        found = _cron_item(item.lower(), least, most, words)
+        if not found:
+            raise ValueError(f"Invalid cron expression. Field {name} cannot be {field}")
+        numbers.update(found)
+    return frozenset(0 if number == SUNDAY_TOO == most else number for number in numbers)
+
+
+def _cron_item(item: str, least: int, most: int, words: Mapping[str, int]) -> range | None:
+    """`*`, `n` or `n-m`, each with or without `/step`; `n/step` begins at n and has no end. None for anything else."""
     span, slash, step = item.partition("/")
     if slash and not (_is_number(step) and int(step) > 0):
-        return False
+        return None
+    each, last = int(step or 1), SUNDAY_TOO - 1 if most == SUNDAY_TOO else most
     if span == "*":
-        return True
+        return range(least, last + 1, each)
     ends = [words.get(end, int(end) if _is_number(end) else -1) for end in span.split("-")]
-    return len(ends) <= 2 and all(least <= end <= most for end in ends) and ends == sorted(ends)
+    if len(ends) > 2 or not all(least <= end <= most for end in ends) or ends != sorted(ends):
+        return None
+    open_end = last if slash and len(ends) == 1 else ends[0]
+    return range(ends[0], max(ends[-1], open_end) + 1, each)
 
 
 def _is_number(text: str) -> bool:

@@ -9,11 +9,12 @@ from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queries import assets as asset_queries
+from cluster.db.queries import notes
 from cluster.db.queries import system as system_queries
-from cluster.db.queries import system_flags
 from cluster.db.queue_store import SqlQueueStore
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
+from cluster.loops.scheduler import Scheduler
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import Submitter
 from cluster.names import JobName, QueueName
@@ -52,10 +53,7 @@ def build_services(settings: Settings) -> Services:
 def build_handlers(services: Services) -> dict[JobName, Handler]:
     """Every job, bound to what this server is set to. Raises RegistryWrong for a name with no job or two."""
     registry.check_registry()
-
-    def read_config(tx: Transaction) -> SystemConfig:
-        return system_queries.read_config(tx, services.settings)
-
+    read_config = LiveConfig(services).read
     contexts = Contexts(services.store, services.settings, services.layout, read_config, services.clock)
     return bind(registry.JOBS, contexts)
 
@@ -79,8 +77,7 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             media_present=lambda: marker_present(settings.media_root, settings.ignore_mount_check_errors),
             rows_changed=changes.wait,
             sweep_files=lambda: sweep_files(services),
-            timetable=TIMETABLE,
-            mark_minute=system_flags.mark_minute,
+            schedule=Scheduler(services.store, services.clock, TIMETABLE, config.read, notes).tick,
         ),
     )
 
@@ -104,17 +101,21 @@ def build_row_runner(services: Services) -> RowRunner:
 
 
 class LiveConfig:
-    """The concurrency of each queue as the admin set it, at most a second old."""
+    """The system config as the admin set it; the concurrency of each queue, at most a second old."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._config: SystemConfig | None = None
         self._read_at: datetime | None = None
 
+    def read(self, tx: Transaction) -> SystemConfig:
+        """The config in force in this transaction."""
+        return system_queries.read_config(tx, self._services.settings)
+
     def concurrency(self, queue: QueueName) -> int:
         now = self._services.clock.now()
         if self._config is None or self._read_at is None or abs((now - self._read_at).total_seconds()) > 1:
             with self._services.database.reader() as session:
-                self._config = system_queries.read_config(session, self._services.settings)
+                self._config = self.read(session)
             self._read_at = now
         return concurrency_of(self._config, queue)

@@ -1,9 +1,48 @@
-"""What runs nightly and by cron, as a value: the scheduler asks each entry once a minute.
+"""What runs nightly and by cron, as a value: the scheduler looks at each entry once a minute, with the config in force.
 
-Source: spec/pipeline.md §8, §9. It is empty while the jobs that the nightly run and the crons start stand in
-`jobs/not_implemented.py`.
+To add one: a line in `TIMETABLE`. Times are in the server's own zone. Source: spec/pipeline.md §8, §9.
 """
 
-from cluster.loops.scheduler import TimetableEntry
+from collections.abc import Sequence
 
-TIMETABLE: tuple[TimetableEntry, ...] = ()
+from cluster.loops.scheduler import TimetableEntry, nightly_job
+from cluster.names import JobName
+from cluster.queue.job import NewJob
+from cluster.system_config import SystemConfig
+
+J = JobName
+
+
+def nightly_cron(config: SystemConfig) -> str:
+    """`startTime` is `HH:MM`."""
+    hour, minute = config.nightly_tasks.start_time.split(":")
+    return f"{int(minute)} {int(hour)} * * *"
+
+
+def nightly_jobs(config: SystemConfig) -> Sequence[NewJob]:
+    """In Immich's order."""
+    wanted = config.nightly_tasks
+    jobs: list[NewJob] = []
+    if wanted.database_cleanup:
+        jobs += [
+            nightly_job(J.ASSET_DELETE_CHECK),
+            nightly_job(J.USER_DELETE_CHECK),
+            nightly_job(J.PERSON_CLEANUP),
+            nightly_job(J.MEMORY_CLEANUP),
+            nightly_job(J.SESSION_CLEANUP),
+            nightly_job(J.AUDIT_TABLE_CLEANUP),
+        ]
+    if wanted.generate_memories:
+        jobs.append(nightly_job(J.MEMORY_GENERATE))
+    if wanted.sync_quota_usage:
+        jobs.append(nightly_job(J.USER_SYNC_USAGE))
+    if wanted.missing_thumbnails:
+        jobs.append(nightly_job(J.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL, force=False, nightly=True))
+    if wanted.cluster_new_faces:
+        jobs.append(nightly_job(J.FACIAL_RECOGNITION_QUEUE_ALL, force=False, nightly=True))
+    return jobs
+
+
+TIMETABLE: tuple[TimetableEntry, ...] = (TimetableEntry("nightly", nightly_cron, nightly_jobs),)
+"""For one job with a switch and a cron expression:
+`by_cron("library-scan", lambda config: config.library.scan, J.LIBRARY_SCAN_QUEUE_ALL)`."""

@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from cluster.clock import Clock
 from cluster.loops.dispatcher import Dispatcher, Identity
@@ -13,12 +12,11 @@ from cluster.loops.keeper import Keeper
 from cluster.loops.loop import Loop
 from cluster.loops.pruner import Pruner
 from cluster.loops.rescuer import Rescuer
-from cluster.loops.scheduler import Scheduler, TimetableEntry
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import CallLost, LossReason, Submitter
 from cluster.names import JobName, QueueName
 from cluster.queue.job import Handler, Pipeline, Place
-from cluster.queue.store import QueueStore, Transaction
+from cluster.queue.store import QueueStore
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +26,8 @@ START_AGAIN_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the loops ask the outside: how much may run, whether the media is there, when rows changed."""
+    """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
+    scheduler's tick."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -36,8 +35,7 @@ class Surroundings:
     media_present: Callable[[], bool]
     rows_changed: Callable[[], bool]
     sweep_files: Callable[[], int]
-    timetable: Sequence[TimetableEntry]
-    mark_minute: Callable[[Transaction, datetime], bool]
+    schedule: Callable[[], float]
 
 
 class Controller:
@@ -74,7 +72,6 @@ class Controller:
         rescuer = Rescuer(
             store, self.in_flight, submitters, lambda: self._keeper.owned, end, on_due=self._wake, unsettled=unsettled
         )
-        scheduler = Scheduler(store, around.clock, around.timetable, around.mark_minute)
         pruner = Pruner(store, around.clock, around.sweep_files)
         self._rows_changed, self._sleep = around.rows_changed, around.clock.sleep
         self._dispatch_loop = Loop("dispatcher", self._dispatcher.tick)
@@ -84,7 +81,7 @@ class Controller:
             Loop("watcher", self._watch),
             Loop("keeper", self._keeper.tick),
             Loop("rescuer", rescuer.tick),
-            Loop("scheduler", scheduler.tick),
+            Loop("scheduler", around.schedule),
             Loop("pruner", pruner.tick),
             self._settle_loop,
         ]

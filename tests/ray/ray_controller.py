@@ -58,8 +58,7 @@ class OddController:
                 media_present=lambda: True,
                 rows_changed=Changes(database).wait,
                 sweep_files=lambda: 0,
-                timetable=(),
-                mark_minute=lambda tx, minute: False,
+                schedule=lambda: 60.0,
             ),
         )
         self._controller.start()

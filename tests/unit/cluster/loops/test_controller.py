@@ -49,8 +49,7 @@ class Bench:
                 media_present=lambda: True,
                 rows_changed=lambda: False,
                 sweep_files=lambda: 0,
-                timetable=(),
-                mark_minute=lambda tx, minute: False,
+                schedule=lambda: 60.0,
             ),
         )
         self.controllers.append(made)
