@@ -77,6 +77,12 @@ class Stack:
         handle.flush()
         self._lock = handle
 
+    def unlock(self) -> None:
+        """Let another process have the state folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def start_ray(self) -> None:
         """End what an earlier run left, then start the head. Raises StackBroken with Ray's own words."""
         self.prepare()

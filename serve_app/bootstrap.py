@@ -30,8 +30,8 @@ from cluster.system_config import SystemConfig, concurrency_of
 from serve_app.deps import Services
 from tasks import registry
 from tasks.binding import Contexts, bind
-from tasks.pipeline import follow
-from tasks.row_runner import RowRunner
+from tasks.pipeline import follow, follow_failure
+from tasks.row_runner import Beats, RowRunner
 from tasks.timetable import TIMETABLE
 
 CONTROLLER = "controller"
@@ -79,6 +79,7 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             sweep_files=lambda: sweep_files(services),
             schedule=Scheduler(services.store, services.clock, TIMETABLE, config.read, notes).tick,
         ),
+        on_failed=follow_failure,
     )
 
 
@@ -94,10 +95,11 @@ def sweep_files(services: Services) -> int:
     return sweep_strays(services.layout, now) + cleanup_incoming(services.layout, now - OLD, in_use)
 
 
-def build_row_runner(services: Services) -> RowRunner:
+def build_row_runner(services: Services, beats: Beats) -> RowRunner:
     """What the row_jobs actor holds."""
     handlers = build_handlers(services)
-    return RowRunner(services.store, Settler(services.store, handlers, follow), handlers)
+    settler = Settler(services.store, handlers, follow, on_failed=follow_failure)
+    return RowRunner(services.store, settler, handlers, services.settings.database_url, beats)
 
 
 class LiveConfig:

@@ -1,4 +1,4 @@
-"""The `heliostat` command: up, upload, jobs, demo, doctor, migrate."""
+"""The `heliostat` command: up, upload, jobs, demo, doctor, migrate, restore."""
 
 import os
 import sys
@@ -140,6 +140,20 @@ def migrate() -> None:
 
     migrate_database(Database(_settings().database_url).durable)
     typer.echo("The database is up to date.")
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(help="a backup: a path, or a name in the media folder's `backups`")],
+) -> None:
+    """Put a backup in the place of the database, while the server is stopped. What was there is kept."""
+    from cluster.clock import SystemClock
+    from serve_app.services.restore_backup import restore_backup
+
+    kept = restore_backup(_settings(), os.environ, backup, SystemClock().now(), typer.echo)
+    typer.echo("The backup is in place.")
+    if kept:
+        typer.echo(f"The database before is kept as {kept}: delete it when all is well.")
 
 
 def _url(url: str) -> str:

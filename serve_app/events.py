@@ -8,15 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
-from cluster.db.queries import assets, events
+from cluster.db.queries import assets, events, users
 from cluster.db.queries.events import StoredEvent
 from cluster.db.tables.asset import Asset, AssetExif
 from serve_app.wire.asset import asset_response, upload_ready
 from serve_app.wire.common import Wire
+from serve_app.wire.notification import failed_job_notification
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ class Happened:
     event: StoredEvent
     asset: Asset | None
     exif: AssetExif | None
+    admins: Sequence[str] = ()
+    """Ids, for an event that concerns them."""
 
 
 Bell = Callable[[Happened], Sequence[Message]]
@@ -86,6 +90,13 @@ def to_everyone(name: str, key: str | None = None) -> Bell:
     return lambda happened: [Message(name, None, () if key is None else (happened.event.data[key],))]
 
 
+def job_failed(happened: Happened) -> Sequence[Message]:
+    """Every admin gets a notification; they are not kept, so clients find none when they ask for a list."""
+    name, reason = happened.event.data["name"], happened.event.data["message"]
+    note = failed_job_notification(name, reason, datetime.now(UTC))
+    return [Message("on_notification", admin, (wire_json(note),)) for admin in happened.admins]
+
+
 BELLS: Mapping[str, Bell] = {
     "upload_success": upload_finished,
     "asset_update": whole_asset("on_asset_update"),
@@ -97,11 +108,16 @@ BELLS: Mapping[str, Bell] = {
     "config_update": to_everyone("on_config_update"),
     "user_delete": to_everyone("on_user_delete", "user_id"),
     "session_delete": to_session("on_session_delete"),
+    "job_failed": job_failed,
 }
 """Event type → what clients hear. Other events are for us alone."""
 
 ABOUT_ASSETS = frozenset({"upload_success", "asset_update"})
 """Events whose asset is read from its row, as it is by now."""
+
+
+ABOUT_SERVER = frozenset({"job_failed"})
+"""Events that concern the admins."""
 
 
 def wire_json(body: Wire) -> dict[str, Any]:
@@ -175,25 +191,31 @@ class EventTail:
             page = events.events_above(session, self._last_id, EVENTS_AT_ONCE)
             if not page:
                 return False
-            found = {}
+            found, admins = {}, []
             if self._listening():
+                if any(event.type in ABOUT_SERVER for event in page):
+                    admins = users.admin_ids(session)
                 about = [str(event.data.get("asset_id")) for event in page if event.type in ABOUT_ASSETS]
                 found = assets.assets_with_exif(session, about)
-        messages = [message for event in page for message in messages_of(event, found)] if self._listening() else []
+        messages = (
+            [message for event in page for message in messages_of(event, found, admins)] if self._listening() else []
+        )
         if messages:
             self._deliver(messages)
         self._last_id = page[-1].event_id
         return len(page) == EVENTS_AT_ONCE
 
 
-def messages_of(event: StoredEvent, found: Mapping[str, tuple[Asset, AssetExif | None]]) -> Sequence[Message]:
+def messages_of(
+    event: StoredEvent, found: Mapping[str, tuple[Asset, AssetExif | None]], admins: Sequence[str] = ()
+) -> Sequence[Message]:
     """What clients hear of an event; nothing for one that we cannot read, since the others must still come."""
     bell = BELLS.get(event.type)
     if bell is None:
         return ()
     asset, exif = found.get(str(event.data.get("asset_id")), (None, None))
     try:
-        return bell(Happened(event, asset, exif))
+        return bell(Happened(event, asset, exif, admins))
     except KeyError:
         log.warning("event %d of type %s lacks what it should say: %s", event.event_id, event.type, dict(event.data))
         return ()

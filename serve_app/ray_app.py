@@ -28,7 +28,7 @@ from cluster.workers import worker_label
 from serve_app.ray_row_jobs import RayRowJobs
 from serve_app.up import TOLD
 from tasks.ray_runner import RayRunner
-from tasks.ray_worker import CONTROLLER_ACTOR, NAMESPACE
+from tasks.ray_worker import CONTROLLER_ACTOR, NAMESPACE, beating
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ BEATS_AT_ONCE = 8
 
 
 class RowJobsActor:
-    """Runs jobs that are rows. Opens the database, so it lives on an api node."""
+    """Runs jobs that need the database. Opens it, so it lives on an api node."""
 
     def __init__(self) -> None:
         from serve_app.bootstrap import build_row_runner, build_services
 
         settings = read_settings(os.environ)
         configure_logging(settings, "Microservices")
-        self._runner = build_row_runner(build_services(settings))
+        self._runner = build_row_runner(build_services(settings), beating)
 
     def run(self, call: Call) -> CallReturned:
         return self._runner.run(call)

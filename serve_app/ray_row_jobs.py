@@ -1,4 +1,4 @@
-"""The Submitter for jobs that are rows: one Ray actor on an api node, started by the first such job."""
+"""The Submitter for jobs that need the database: one Ray actor on an api node, started by the first such job."""
 
 import threading
 from collections.abc import Callable
@@ -28,10 +28,10 @@ class RayRowJobs:
 
     def submit(self, call: Call, on_end: Callable[[CallEnd], None]) -> None:
         reference = self._running_actor().run.options(name=str(call.spec.name)).remote(call)
-        reference.future().add_done_callback(lambda future: on_end(self._end(call, future.exception())))
+        reference.future().add_done_callback(lambda future: on_end(self._end(call, future)))
 
     def cancel(self, call_id: str) -> None:
-        """A page is short and settles itself: there is nothing to stop."""
+        """A page is short and settles itself. A long job hears by the next beat that nobody waits for it."""
 
     def nodes_for(self, queue: QueueName) -> int:
         return self._nodes.serving(queue)
@@ -55,9 +55,11 @@ class RayRowJobs:
                 )
             return self._actor
 
-    def _end(self, call: Call, error: BaseException | None) -> CallEnd:
+    def _end(self, call: Call, future: Any) -> CallEnd:
+        error = future.exception()
         if error is None:
-            return CallReturned(call, (), settled=True)
+            returned: CallReturned = future.result()
+            return returned
         if isinstance(error, exceptions.RayActorError):
             # it may be one that a controller before this one left, and that Ray will not restart
             with self._lock:

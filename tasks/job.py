@@ -47,7 +47,7 @@ def no_files(output: Any) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Pure work on any labelled node.
+    """Pure work on any labelled node; with the place row_jobs, work of its own on the database (a backup).
 
     `load(context, leases)`: per lease, in order, an input or Skipped, Failed, Snooze; one query for the whole batch.
     `work(input, tools)`: files and values only; returns an output, or Skipped, Failed, Snooze, More.

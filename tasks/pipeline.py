@@ -7,7 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.names import JobName
-from cluster.queue.job import Done, Fact, FollowUps, Lease, NewEvent, NewJob, Payload, Priority, Skipped, asset_job
+from cluster.queue.job import (
+    Done,
+    Fact,
+    FailedAttempt,
+    FollowUps,
+    Lease,
+    NewEvent,
+    NewJob,
+    Payload,
+    Priority,
+    Skipped,
+    asset_job,
+)
 
 VIDEO = Fact("video")
 """The asset is a video."""
@@ -69,6 +81,9 @@ class Bell:
 
 J = JobName
 
+TOLD_OF_FAILURE: frozenset[JobName] = frozenset({J.DATABASE_BACKUP})
+"""Jobs whose last failure the admins are told of. Source: spec/queues.md §4."""
+
 ARROWS: tuple[Arrow, ...] = (
     Arrow(J.SIDECAR_CHECK, J.ASSET_EXTRACT_METADATA),
     Arrow(J.SIDECAR_WRITE, J.ASSET_EXTRACT_METADATA, source=SIDECAR_WRITE),
@@ -105,6 +120,13 @@ def follow(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> Fol
             if _applies(bell, lease, known)
         ),
     )
+
+
+def follow_failure(lease: Lease, attempt: FailedAttempt) -> FollowUps:
+    """What the last failure of a job causes. Implements `cluster.loops.settler.OnFailed`."""
+    if lease.name not in TOLD_OF_FAILURE:
+        return FollowUps()
+    return FollowUps(events=(NewEvent("job_failed", data={"name": str(lease.name), "message": attempt.message}),))
 
 
 def _applies(line: Arrow | Bell, lease: Lease, facts: frozenset[Fact]) -> bool:

@@ -9,7 +9,8 @@ import pickle
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,13 +90,26 @@ class Beater:
 NODE = socket.gethostname()
 _beater: Beater | None = None
 _tools: Tools | None = None
+_parts_lock = threading.Lock()
 
 
 def _process_parts() -> tuple[Beater, Tools]:
     global _beater, _tools
-    if _beater is None or _tools is None:
-        _beater, _tools = Beater(), Tools()
-    return _beater, _tools
+    with _parts_lock:
+        if _beater is None or _tools is None:
+            _beater, _tools = Beater(), Tools()
+        return _beater, _tools
+
+
+@contextmanager
+def beating(call_id: str, tools: Tools) -> Iterator[Callable[[int], None]]:
+    """While this is open the process beats for the call; what it gives takes the index of the job in hand."""
+    beater, _ = _process_parts()
+    beater.begin(call_id, tools)
+    try:
+        yield lambda index: beater.take(call_id, index)
+    finally:
+        beater.end(call_id)
 
 
 def packed_call(name: JobName, call_id: str, tickets: Sequence[Ticket], inputs: Sequence[Any]) -> bytes:
@@ -112,11 +126,8 @@ def unpacked_answer(packed: bytes) -> tuple[str, list[Worked]]:
 def run_call(packed: bytes) -> bytes:
     """Run a call's jobs one by one; see `packed_call` and `unpacked_answer`."""
     name, call_id, tickets, inputs = pickle.loads(packed)  # noqa: S301 (our own controller's bytes)
-    beater, tools = _process_parts()
+    _, tools = _process_parts()
     tools.cancelled.clear()
-    beater.begin(call_id, tools)
-    try:
-        worked = run_items(name, tickets, inputs, tools, NODE, lambda index: beater.take(call_id, index))
-    finally:
-        beater.end(call_id)
+    with beating(call_id, tools) as in_hand:
+        worked = run_items(name, tickets, inputs, tools, NODE, in_hand)
     return pickle.dumps((NODE, worked), pickle.HIGHEST_PROTOCOL)

@@ -7,6 +7,7 @@ from cluster.errors import HeliostatError
 from cluster.names import JobName
 from tasks.job import AnyJob
 from tasks.jobs import (
+    back_up_database,
     check_sidecar,
     delete_files,
     extract_metadata,
@@ -26,6 +27,7 @@ JOBS: tuple[AnyJob, ...] = (
     generate_thumbnails.JOB,
     generate_thumbnails.QUEUE_ALL,
     delete_files.JOB,
+    back_up_database.JOB,
     *not_implemented.JOBS,
 )
 

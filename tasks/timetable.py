@@ -5,7 +5,7 @@ To add one: a line in `TIMETABLE`. Times are in the server's own zone. Source: s
 
 from collections.abc import Sequence
 
-from cluster.loops.scheduler import TimetableEntry, nightly_job
+from cluster.loops.scheduler import TimetableEntry, by_cron, nightly_job
 from cluster.names import JobName
 from cluster.queue.job import NewJob
 from cluster.system_config import SystemConfig
@@ -43,6 +43,9 @@ def nightly_jobs(config: SystemConfig) -> Sequence[NewJob]:
     return jobs
 
 
-TIMETABLE: tuple[TimetableEntry, ...] = (TimetableEntry("nightly", nightly_cron, nightly_jobs),)
+TIMETABLE: tuple[TimetableEntry, ...] = (
+    TimetableEntry("nightly", nightly_cron, nightly_jobs),
+    by_cron("database-backup", lambda config: config.backup.database, J.DATABASE_BACKUP),
+)
 """For one job with a switch and a cron expression:
 `by_cron("library-scan", lambda config: config.library.scan, J.LIBRARY_SCAN_QUEUE_ALL)`."""

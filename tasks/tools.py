@@ -1,4 +1,7 @@
-"""What `work` may reach on a node: programs and files. No session, no Ray handle."""
+"""What `work` may reach on a node: programs and files. No session, no Ray handle.
+
+A job in row_jobs that is work and no rows (a backup) runs beside the database, and there alone is told where it is.
+"""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +15,8 @@ from tasks.media.exiftool import ExifTool
 class Tools:
     """One per worker process; `for_job` lends it to one job. Programs start at first use and stay open."""
 
-    def __init__(self) -> None:
+    def __init__(self, database_url: str | None = None) -> None:
+        self.database_url = database_url
         self.token = ""
         self.progress: Callable[[float], None] = lambda fraction: None
         self.cancelled = threading.Event()

@@ -12,7 +12,7 @@ from cluster.loops.keeper import Keeper
 from cluster.loops.loop import Loop
 from cluster.loops.pruner import Pruner
 from cluster.loops.rescuer import Rescuer
-from cluster.loops.settler import Settler
+from cluster.loops.settler import OnFailed, Settler, nothing_follows
 from cluster.loops.submitter import CallLost, LossReason, Submitter
 from cluster.names import JobName, QueueName
 from cluster.queue.job import Handler, Pipeline, Place
@@ -49,10 +49,11 @@ class Controller:
         submitters: Mapping[Place, Submitter],
         identity: Identity,
         around: Surroundings,
+        on_failed: OnFailed = nothing_follows,
     ) -> None:
         self._store, self._submitters, self._identity = store, submitters, identity
         self.in_flight = InFlight()
-        self._settler = Settler(store, handlers, pipeline, on_settled=self._wake)
+        self._settler = Settler(store, handlers, pipeline, on_settled=self._wake, on_failed=on_failed)
         self._dispatcher = Dispatcher(
             store,
             handlers,

@@ -20,13 +20,14 @@ from cluster.queue.job import (
     FollowUps,
     Handler,
     JobId,
+    Lease,
     LeaseToken,
     More,
     Pipeline,
     Skipped,
     WorkResult,
 )
-from cluster.queue.store import QueueStore, Settlement, Transaction
+from cluster.queue.store import Fail, QueueStore, Settlement, Transaction
 from cluster.storage.files import commit_fenced, discard_fenced
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,15 @@ MOST_TRIES = 30
 """How often a call's end comes back when the database refuses it: some minutes, in which a server restarts."""
 
 
+OnFailed = Callable[[Lease, FailedAttempt], FollowUps]
+"""What the last failure of a job causes, beside its row on the list of the failed."""
+
+
+def nothing_follows(lease: Lease, attempt: FailedAttempt) -> FollowUps:
+    """Nobody is told."""
+    return FollowUps()
+
+
 class Settler:
     """An inbox that any thread may drop a call's end into, and the tick that empties it."""
 
@@ -51,8 +61,9 @@ class Settler:
         pipeline: Pipeline,
         on_settled: Callable[[], None] = lambda: None,
         chance: Callable[[], float] = random.random,
+        on_failed: OnFailed = nothing_follows,
     ) -> None:
-        self._store, self._handlers, self._pipeline = store, handlers, pipeline
+        self._store, self._handlers, self._pipeline, self._on_failed = store, handlers, pipeline, on_failed
         self._on_settled, self._chance = on_settled, chance
         self._inbox: queue.SimpleQueue[CallEnd] = queue.SimpleQueue()
         self._waiting = 0
@@ -125,6 +136,7 @@ class Settler:
             handler = self._handlers[result.lease.name]
             settlements.append(settlement(handler.spec, result, self._chance))
             follow_ups.append(self._save(tx, handler, result))
+        follow_ups += [self._on_failed(one.lease, one.attempt) for one in settlements if isinstance(one, Fail)]
         jobs = [job for follow in follow_ups for job in follow.jobs]
         events = [event for follow in follow_ups for event in follow.events]
         # follow-ups first: whoever counts jobs never sees a chain with nothing left in it before it is done
@@ -160,8 +172,7 @@ class Settler:
             )
             spec = self._handlers[result.lease.name].spec
             with self._store.transaction() as tx:
-                if self._store.held(tx, [result.lease]):
-                    self._store.settle(tx, [after_attempt(spec, result.lease, attempt, self._chance)])
+                self.settle_in(tx, [], [after_attempt(spec, result.lease, attempt, self._chance)])
 
     def _commit_files(self, handler: Handler, result: WorkResult) -> None:
         for final in handler.files(_output(result)):

@@ -7,6 +7,7 @@ from cluster.names import JobName, QueueName
 from cluster.queue.job import NewJob, Priority
 from serve_app.deps import Services
 from serve_app.services.queues import get_queue
+from tasks.jobs.back_up_database import back_up_database
 
 START_JOB: dict[QueueName, JobName] = {
     QueueName.THUMBNAIL_GENERATION: JobName.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL,
@@ -52,7 +53,7 @@ MANUAL: dict[ManualJob, NewJob] = {
     ManualJob.USER_CLEANUP: NewJob(JobName.USER_DELETE_CHECK),
     ManualJob.MEMORY_CLEANUP: NewJob(JobName.MEMORY_CLEANUP),
     ManualJob.MEMORY_CREATE: NewJob(JobName.MEMORY_GENERATE),
-    ManualJob.BACKUP_DATABASE: NewJob(JobName.DATABASE_BACKUP, dedup_key=JobName.DATABASE_BACKUP),
+    ManualJob.BACKUP_DATABASE: back_up_database(),
     ManualJob.MISSING_FILES: NewJob(JobName.INTEGRITY_MISSING_FILES_QUEUE_ALL),
     ManualJob.UNTRACKED_FILES: NewJob(JobName.INTEGRITY_UNTRACKED_FILES_QUEUE_ALL),
     ManualJob.CHECKSUM_MISMATCH: NewJob(JobName.INTEGRITY_CHECKSUM_FILES),

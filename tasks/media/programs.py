@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -20,6 +20,7 @@ from cluster.errors import ProgramFailed, ProgramMissing, ProgramTimeout
 
 STDERR_TAIL_BYTES: Final = 8_192
 STDOUT_LIMIT_BYTES: Final = 16 << 20
+PIPES_END_S: Final = 10.0
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -51,23 +52,83 @@ def run_program(
     Raises ProgramMissing; ProgramTimeout after `timeout_s`; ProgramFailed when it ends with anything but 0, or says
     more than `stdout_limit_bytes`. In each case the whole process group is gone before this returns.
     """
+    process, program = _start(arguments, subprocess.DEVNULL, subprocess.PIPE, None, niceness)
+    try:
+        return _collect(process, program, timeout_s, stdout_limit_bytes)
+    finally:
+        _kill_group(process)
+
+
+class RunningProgram:
+    """A program that the caller feeds or reads while it runs. `process` has the pipes that were asked for."""
+
+    def __init__(self, process: subprocess.Popen[bytes], program: str) -> None:
+        self.process, self._program = process, program
+        self._stderr = bytearray()
+        assert process.stderr is not None
+        self._reader = threading.Thread(
+            target=_read_tail, args=(process.stderr, self._stderr, STDERR_TAIL_BYTES), daemon=True
+        )
+        self._reader.start()
+
+    def finish(self, timeout_s: float | None) -> None:
+        """Wait for its end, however long with None. Raises ProgramTimeout; ProgramFailed when it ends with anything but
+        0."""
+        try:
+            exit_code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ProgramTimeout(self._program, error.timeout) from error
+        self._reader.join(PIPES_END_S)
+        if exit_code != 0:
+            raise ProgramFailed(self._program, exit_code, self._stderr.decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def running_program(
+    arguments: Sequence[str | Path],
+    *,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RunningProgram]:
+    """Start `arguments[0]`; `stdin` and `stdout` as for Popen. Raises ProgramMissing.
+
+    `environment` replaces ours: what must not be seen in a list of processes goes there. At the end the whole process
+    group is gone, whatever happened.
+    """
+    process, program = _start(arguments, stdin, stdout, environment, 0)
+    try:
+        yield RunningProgram(process, program)
+    finally:
+        _kill_group(process)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+def _start(
+    arguments: Sequence[str | Path],
+    stdin: int | IO[bytes],
+    stdout: int | IO[bytes],
+    environment: Mapping[str, str] | None,
+    niceness: int,
+) -> tuple[subprocess.Popen[bytes], str]:
     command = [str(argument) for argument in arguments]
     program = Path(command[0]).name
     try:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=subprocess.PIPE,
+            env=environment,
             start_new_session=True,
             preexec_fn=_prepare_child(os.getpid(), niceness),  # calls C alone, takes no lock
         )
     except FileNotFoundError as error:
         raise ProgramMissing(program, _HINTS.get(program, f"put {program} on PATH")) from error
-    try:
-        return _collect(process, program, timeout_s, stdout_limit_bytes)
-    finally:
-        _kill_group(process)
+    return process, program
 
 
 def _prepare_child(parent_pid: int, niceness: int) -> Callable[[], None]:

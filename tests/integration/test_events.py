@@ -13,6 +13,7 @@ import httpx
 import psycopg
 import pytest
 import socketio
+from jsonschema import Draft202012Validator
 from sqlalchemy import insert
 
 from cluster.db.queries import events as event_queries
@@ -22,6 +23,7 @@ from serve_app import events as tailing
 from serve_app.deps import hashed
 from serve_app.events import EventTail, Message
 from tests.api_stack import WHEN, ApiStack, Person, api_stack, served
+from tests.published_api import published_api
 
 WAIT_S = 15
 
@@ -100,6 +102,23 @@ def test_an_event_is_heard_soon(stack: ApiStack) -> None:
         heard.wait_for(1)
         took_s = time.monotonic() - began
     assert took_s < 0.5
+
+
+def test_a_failed_backup_is_told_to_every_admin_and_nobody_else(stack: ApiStack) -> None:
+    admins = {stack.add_person(name, is_admin=True).user_id for name in ("ada", "eve")}
+    stack.add_person("bob")
+    heard = Heard()
+    with tailed(stack, heard):
+        emit(stack, NewEvent("job_failed", data={"name": "DatabaseBackup", "message": "the disk is full"}))
+        notes = heard.wait_for(2)
+    assert {(message.name, message.room) for message in heard.messages} == {("on_notification", one) for one in admins}
+    note: Any = notes[0]
+    assert (note["type"], note["level"], note["title"]) == ("JobFailed", "error", "Job Failed")
+    assert note["description"] == "Job DatabaseBackup failed with error: the disk is full"
+    api = published_api()
+    if api is not None:
+        root = {"$ref": "#/components/schemas/NotificationDto", "components": api["components"]}
+        assert list(Draft202012Validator(root).iter_errors(note)) == []
 
 
 def test_a_failing_database_costs_time_and_no_event(stack: ApiStack, monkeypatch: pytest.MonkeyPatch) -> None:

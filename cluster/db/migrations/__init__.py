@@ -6,7 +6,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+
+from cluster.errors import HeliostatError
 
 MIGRATION_LOCK = 0x68656C696F
 """PostgreSQL's advisory lock: of several processes that start at once, one migrates and the others wait for it."""
@@ -15,6 +19,21 @@ MIGRATION_LOCK = 0x68656C696F
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to `revision`, all or nothing. Does nothing when it is there already."""
     _run(engine, lambda config: command.upgrade(config, revision))
+
+
+class UnknownSchema(HeliostatError):
+    """A database is not ours, or of a newer version than this program."""
+
+
+def check_origin(engine: Engine) -> None:
+    """Whether `migrate` can bring this database up to date. Raises UnknownSchema."""
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found is None:
+        raise UnknownSchema("this is no database of Heliostat: it says nothing of its schema's version")
+    known = {script.revision for script in ScriptDirectory(str(Path(__file__).parent)).walk_revisions()}
+    if found not in known:
+        raise UnknownSchema(f"its schema has version {found}, which this program does not know: use a newer one")
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:

@@ -107,3 +107,8 @@ def api_keys_of(session: DatabaseSession, user_id: str) -> list[ApiKey]:
 
 def api_key_of(session: DatabaseSession, user_id: str, key_id: str) -> ApiKey | None:
     return session.scalar(select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.id == key_id))
+
+
+def admin_ids(session: DatabaseSession) -> list[str]:
+    """Every admin that is not deleted."""
+    return list(session.scalars(select(User.id).where(User.is_admin, User.deleted_at.is_(None))))

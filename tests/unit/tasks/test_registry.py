@@ -9,6 +9,8 @@ from tasks.jobs import not_implemented
 from tasks.pipeline import ARROWS, BELLS
 from tasks.registry import JOBS, RegistryWrong, check_registry, job_named
 
+WORK_ON_THE_DATABASE = {JobName.DATABASE_BACKUP}
+
 
 def test_every_name_has_exactly_one_job() -> None:
     check_registry()
@@ -32,7 +34,8 @@ def test_a_job_is_found_by_its_name() -> None:
 def test_rows_run_where_the_database_is_and_pixels_on_the_cluster() -> None:
     for job in JOBS:
         assert isinstance(job, Job | RowJob)
-        assert job.spec.place is (Place.ROW_JOBS if isinstance(job, RowJob) else Place.CLUSTER), job.spec.name
+        beside_database = isinstance(job, RowJob) or job.spec.name in WORK_ON_THE_DATABASE
+        assert job.spec.place is (Place.ROW_JOBS if beside_database else Place.CLUSTER), job.spec.name
 
 
 def test_a_job_is_either_done_or_on_one_of_the_lists() -> None:

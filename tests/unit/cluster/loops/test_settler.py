@@ -7,9 +7,21 @@ from pathlib import Path
 import pytest
 
 from cluster.loops import settler as settler_module
-from cluster.loops.submitter import Call, CallReturned
+from cluster.loops.submitter import Call, CallReturned, LossReason
 from cluster.names import QUEUE_OF_JOB, JobName
-from cluster.queue.job import Done, Fact, Failed, FollowUps, JobSpec, Lease, More, NewEvent, Skipped, asset_job
+from cluster.queue.job import (
+    Done,
+    Fact,
+    Failed,
+    FailedAttempt,
+    FollowUps,
+    JobSpec,
+    Lease,
+    More,
+    NewEvent,
+    Skipped,
+    asset_job,
+)
 from cluster.queue.retry import RetryPolicy
 from cluster.queue.store import Release, Transaction
 from cluster.storage.files import fenced_path
@@ -234,3 +246,24 @@ def test_it_says_when_something_was_settled(loops: Loops) -> None:
     loops.submitter.answer(out(loops, 1))
     loops.settle()
     assert told == [True]
+
+
+def test_the_last_failure_and_no_earlier_one_is_told(loops: Loops) -> None:
+    told = []
+
+    def note(lease: Lease, attempt: FailedAttempt) -> FollowUps:
+        told.append((lease.asset_id, attempt.message))
+        return FollowUps((asset_job(OCR, str(lease.asset_id)),))
+
+    loops.settler._on_failed = note
+    call = out(loops, 1)
+    loops.submitter.lose(call, LossReason.TIMEOUT, in_hand=0)
+    loops.settle()
+    assert told == []  # another attempt follows
+    loops.pass_time(60)
+    (call,) = loops.dispatch()
+    loops.submitter.lose(call, LossReason.TIMEOUT, in_hand=0)
+    loops.settle()
+
+    assert told == [("a0", "a0: lost: timeout")]
+    assert follow_ups(loops) == ["a0"]
