@@ -78,7 +78,8 @@ class RayPort(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment says. Paths are absolute. `num_cpus` None: as many as the machine has; `log_level` None: as
-    the system config says. The include and exclude lists are raw: `workers.py` knows what they mean.
+    the system config says; `version_url` None: nobody is asked. The include and exclude lists are raw: `workers.py`
+    knows what they mean.
     """
 
     environment: Environment
@@ -103,6 +104,7 @@ class Settings:
     num_cpus: int | None
     ray_port_base: int
     dashboard: bool
+    version_url: str | None
 
     @property
     def database_url(self) -> str:
@@ -147,6 +149,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "HELIOSTAT_RAY_PORT_BASE", default_ray_port_base(port), 1024, 65_536 - RAY_PORTS_PER_STACK
         ),
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
+        version_url=read.web_address("HELIOSTAT_VERSION_URL"),
     )
     if 0 <= port - settings.ray_port_base < RAY_PORTS_PER_STACK:
         issues.append(
@@ -211,6 +214,14 @@ class _Reader:
             self.issues.append((name, "Must be an absolute path"))
             return None
         return Path(os.path.normpath(text)) if text else None
+
+    def web_address(self, name: str) -> str | None:
+        text = self.text(name).strip()
+        parts = urlsplit(text)
+        if text and not (parts.scheme in ("http", "https") and parts.hostname):
+            self.issues.append((name, "Must be a URL that begins with http:// or https://"))
+            return None
+        return text or None
 
     def networks(self, name: str, default: tuple[Network, ...]) -> tuple[Network, ...]:
         """Proxies on this machine are always trusted."""

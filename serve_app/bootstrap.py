@@ -32,7 +32,7 @@ from tasks import registry
 from tasks.binding import Contexts, bind
 from tasks.pipeline import follow, follow_failure
 from tasks.row_runner import Beats, RowRunner
-from tasks.timetable import TIMETABLE
+from tasks.timetable import timetable
 
 CONTROLLER = "controller"
 """The name under which the one controller of a stack leases; it survives restarts."""
@@ -77,7 +77,7 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             media_present=lambda: marker_present(settings.media_root, settings.ignore_mount_check_errors),
             rows_changed=changes.wait,
             sweep_files=lambda: sweep_files(services),
-            schedule=Scheduler(services.store, services.clock, TIMETABLE, config.read, notes).tick,
+            schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
         ),
         on_failed=follow_failure,
     )

@@ -78,6 +78,11 @@ def to_user(name: str, key: str) -> Bell:
     return lambda happened: [Message(name, happened.event.user_id, (happened.event.data[key],))]
 
 
+def named_only(name: str) -> Bell:
+    """The event's user hears that it happened."""
+    return lambda happened: [Message(name, happened.event.user_id)]
+
+
 def to_session(name: str) -> Bell:
     """One signed-in device gets its own id."""
     return lambda happened: [
@@ -103,9 +108,11 @@ BELLS: Mapping[str, Bell] = {
     "asset_hidden": to_user("on_asset_hidden", "asset_id"),
     "asset_trash": to_user("on_asset_trash", "asset_ids"),
     "asset_restore": to_user("on_asset_restore", "asset_ids"),
+    "asset_stack_update": named_only("on_asset_stack_update"),
     "asset_delete": to_user("on_asset_delete", "asset_id"),
     "person_thumbnail": to_user("on_person_thumbnail", "person_id"),
     "config_update": to_everyone("on_config_update"),
+    "new_release": to_everyone("on_new_release", "release"),
     "user_delete": to_everyone("on_user_delete", "user_id"),
     "session_delete": to_session("on_session_delete"),
     "job_failed": job_failed,

@@ -3,12 +3,16 @@
 To add one: a line in `TIMETABLE`. Times are in the server's own zone. Source: spec/pipeline.md §8, §9.
 """
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cluster.loops.scheduler import TimetableEntry, by_cron, nightly_job
 from cluster.names import JobName
 from cluster.queue.job import NewJob
+from cluster.settings import Settings
 from cluster.system_config import SystemConfig
+from tasks.jobs.check_version import check_version
 
 J = JobName
 
@@ -49,3 +53,19 @@ TIMETABLE: tuple[TimetableEntry, ...] = (
 )
 """For one job with a switch and a cron expression:
 `by_cron("library-scan", lambda config: config.library.scan, J.LIBRARY_SCAN_QUEUE_ALL)`."""
+
+VERSION_CHECK = TimetableEntry(
+    "version-check",
+    lambda config: "0 * * * *" if config.new_version_check.enabled else None,
+    lambda config: [_some_time_in_the_hour()],
+)
+
+
+def timetable(settings: Settings) -> tuple[TimetableEntry, ...]:
+    """What this installation does at its times."""
+    return TIMETABLE if settings.version_url is None else (*TIMETABLE, VERSION_CHECK)
+
+
+def _some_time_in_the_hour() -> NewJob:
+    """So that not every server in the world asks at once."""
+    return replace(check_version(), delay_s=random.uniform(0, 3000))  # noqa: S311 - no secret

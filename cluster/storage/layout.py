@@ -71,6 +71,13 @@ class StorageLayout:
         root = self.folder(Folder.PROFILE)
         return inside(root, root / _name(root, user_id) / _name(root, f"{file_uuid}{extension}"))
 
+    def user_folders(self, user_id: UUID | str, storage_label: str | None) -> tuple[Path, ...]:
+        """Every folder that holds one user's files and nobody else's."""
+        names = {Folder.LIBRARY: storage_label or user_id}
+        kinds = (Folder.LIBRARY, Folder.UPLOAD, Folder.PROFILE, Folder.THUMBS, Folder.ENCODED_VIDEO)
+        roots = [(self.folder(kind), names.get(kind, user_id)) for kind in kinds]
+        return tuple(inside(root, root / _name(root, name)) for root, name in roots)
+
     def nested(self, root: Path, owner: UUID | str, name: str) -> Path:
         """`<root>/<owner>/<aa>/<bb>/<name>`."""
         parts = (_name(root, owner), _name(root, name[:2]), _name(root, name[2:4] or name), _name(root, name))
