@@ -107,6 +107,12 @@ def after_upload(asset_id: str) -> NewJob:
     return asset_job(J.ASSET_EXTRACT_METADATA, asset_id, source=UPLOAD, priority=Priority.PERSON_WAITS)
 
 
+def picture_person(person_id: str) -> NewJob:
+    """Makes the picture of somebody who was just found; at most one such job waits."""
+    name = JobName.PERSON_GENERATE_THUMBNAIL
+    return NewJob(name, {"id": person_id}, dedup_key=f"{name}:{person_id}")
+
+
 def follow(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps:
     """The jobs and events that the end of `lease` causes. Implements `cluster.queue.job.Pipeline`."""
     known = facts | outcome.facts if isinstance(outcome, Skipped) else facts

@@ -23,6 +23,7 @@ from tasks.jobs import (
     generate_thumbnails,
     migrate_storage_template,
     not_implemented,
+    picture_person,
     sync_usage,
     write_sidecar,
 )
@@ -36,6 +37,7 @@ JOBS: tuple[AnyJob, ...] = (
     migrate_storage_template.JOB,
     generate_thumbnails.JOB,
     generate_thumbnails.QUEUE_ALL,
+    picture_person.JOB,
     delete_files.JOB,
     back_up_database.JOB,
     delete_assets.JOB,

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import select, update
 
 from cluster.db.engine import Database
+from cluster.db.migrations import migrate
 from cluster.db.queue_store import SqlQueueStore
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
-from cluster.db.tables.base import Base
 from cluster.db.tables.job import Event
 from cluster.db.tables.user import User
 from cluster.loops.dispatcher import Dispatcher, Identity
@@ -172,7 +172,7 @@ def inline_stack(database_url: str, folder: Path) -> Iterator[Stack]:
     """A fresh server with one user; media lie in `folder`."""
     program("exiftool"), program("ffmpeg")
     database, media = Database(database_url), folder / "media"
-    Base.metadata.create_all(database.durable)
+    migrate(database.durable)
     owner, stored_config = add_user(database), dict[str, Any]()
     settings = read_settings({"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(folder)})
     store, clock, seen = SqlQueueStore(database), Clock(), list[tuple[JobName, str | None]]()

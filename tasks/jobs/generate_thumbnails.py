@@ -14,7 +14,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, or_, select, update
 
+from cluster.db.queries.people import first_faces, give_first_face
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile, AssetJobStatus, AssetVideo
+from cluster.db.tables.person import Person
 from cluster.db.upsert import upsert
 from cluster.names import JobName
 from cluster.queue.job import Done, Fact, Failed, JobSpec, Lease, Loaded, More, Skipped
@@ -27,13 +29,15 @@ from tasks.media.image import render_image
 from tasks.media.probe import VideoFacts
 from tasks.media.renditions import Limits, Rendition, Thumbnails
 from tasks.media.video import render_video
-from tasks.pipeline import GONE, VIDEO, VISIBLE
+from tasks.pipeline import GONE, VIDEO, VISIBLE, picture_person
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
 
 SPEC = JobSpec(JobName.ASSET_GENERATE_THUMBNAILS, batch=8, media_memory=True)
 
 KINDS: tuple[ThumbnailKind, ...] = ("thumbnail", "preview", "fullsize")
+PERSON_CURSOR = "after_person"
+"""In the payload once all assets are queued: the id of the last person of the page before."""
 VISIBILITIES_SHOWN = frozenset({"timeline", "archive"})
 
 
@@ -53,7 +57,9 @@ class ThumbnailInput:
 
 
 def select_page(context: Context, lease: Lease) -> Done | More:
-    """Queue every asset that is neither deleted nor hidden, or those of them that lack something."""
+    """Queue every asset that is neither deleted nor hidden, then every person, or those of them that lack something."""
+    if PERSON_CURSOR in lease.payload:
+        return _people_page(context, lease)
     chosen: list[ColumnElement[bool]] = [
         Asset.deleted_at.is_(None),
         Asset.visibility != "hidden",
@@ -62,7 +68,21 @@ def select_page(context: Context, lease: Lease) -> Done | More:
     if not forced(lease):
         chosen += [exists().where(AssetJobStatus.asset_id == Asset.id), _lacks_something(context.config)]
     page = context.session.scalars(select(Asset.id).where(*chosen).order_by(Asset.id).limit(PAGE)).all()
-    return queue_page(context, lease, SPEC.name, page)
+    outcome = queue_page(context, lease, SPEC.name, page)
+    return outcome if isinstance(outcome, More) else More(None, {**lease.payload, PERSON_CURSOR: ""})
+
+
+def _people_page(context: Context, lease: Lease) -> Done | More:
+    session, after = context.session, str(lease.payload[PERSON_CURSOR])
+    wanted = select(Person.id, Person.face_asset_id).where(Person.id > after)
+    if not forced(lease):
+        wanted = wanted.where(Person.thumbnail_path == "")
+    page = session.execute(wanted.order_by(Person.id).limit(PAGE)).all()
+    chosen = first_faces(session, [row.id for row in page if row.face_asset_id is None])
+    give_first_face(session, chosen, context.now)
+    shown = [row.id for row in page if row.face_asset_id is not None or row.id in chosen]
+    context.store.enqueue(session, [picture_person(person_id) for person_id in shown])
+    return Done() if len(page) < PAGE else More(None, {**lease.payload, PERSON_CURSOR: page[-1].id})
 
 
 def _lacks_something(config: SystemConfig) -> ColumnElement[bool]:

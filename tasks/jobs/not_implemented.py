@@ -12,7 +12,6 @@ from tasks.job import Context, Job
 J = JobName
 
 NOT_IMPLEMENTED: tuple[JobName, ...] = (
-    J.PERSON_GENERATE_THUMBNAIL,
     J.ASSET_ENCODE_VIDEO_QUEUE_ALL,
     J.ASSET_ENCODE_VIDEO,
     J.ASSET_DETECT_FACES_QUEUE_ALL,

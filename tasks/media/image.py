@@ -6,13 +6,15 @@ Source: spec jobs-media §2; sizes are of the short edge, colours are carried or
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from tasks.media.color import DISPLAY_P3, SRGB, converted
 from tasks.media.decode import decode
 from tasks.media.picture import upright
 from tasks.media.renditions import Limits, Rendered, Rendition, Thumbnails, shrunk, write_renditions
 from tasks.media.request import Request
 
-__all__ = ["Limits", "Rendered", "Rendition", "Thumbnails", "render_image"]
+__all__ = ["Limits", "Rendered", "Rendition", "Thumbnails", "decoded", "render_image"]
 
 _DEFAULT_LIMITS = Limits()
 
@@ -36,19 +38,31 @@ def render_image(
 
     Raises as `decode` and `write_renditions` do.
     """
+    space = SRGB if is_srgb else colorspace
+    embedded_edge_px = _embedded_edge(renditions) if extract_embedded else None
     short_edge_px = _short_edge_needed(renditions)
-    request = Request(
-        label=f"{source}" if source.name == name else f"{source} ({name})",
-        short_edge_px=short_edge_px,
-        space=SRGB if is_srgb else colorspace,
-        limits=limits,
-        process_invalid=process_invalid,
-        embedded_edge_px=_embedded_edge(renditions) if extract_embedded else None,
-    )
-    picture = decode(source, name, request)
-    small = shrunk(picture.image, (picture.width_px, picture.height_px), short_edge_px)
-    image = upright(converted(small, picture.profile, request.space), picture.orientation)
-    return write_renditions(image, renditions, request.space, picture.upright_size_px)
+    request = _request(source, name, short_edge_px, space, process_invalid, limits, embedded_edge_px)
+    image, upright_size_px = _upright(source, name, request)
+    return write_renditions(image, renditions, space, upright_size_px)
+
+
+def decoded(
+    source: Path,
+    *,
+    name: str,
+    short_edge_px: int | None,
+    space: str,
+    extract_embedded: bool = False,
+    process_invalid: bool = False,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> Image.Image:
+    """The upright picture in `space` ('srgb' or 'p3'), its short edge at most `short_edge_px` long (None: as it is).
+
+    Raises as `decode` does.
+    """
+    embedded_edge_px = short_edge_px if extract_embedded else None
+    request = _request(source, name, short_edge_px, space, process_invalid, limits, embedded_edge_px)
+    return _upright(source, name, request)[0]
 
 
 def _short_edge_needed(renditions: Sequence[Rendition]) -> int | None:
@@ -60,3 +74,23 @@ def _short_edge_needed(renditions: Sequence[Rendition]) -> int | None:
 def _embedded_edge(renditions: Sequence[Rendition]) -> int:
     """A preview inside a camera file must be as good as the preview that is asked for."""
     return max((rendition.size_px or 0 for rendition in renditions), default=0)
+
+
+def _request(
+    source: Path,
+    name: str,
+    short_edge_px: int | None,
+    space: str,
+    process_invalid: bool,
+    limits: Limits,
+    embedded_edge_px: int | None,
+) -> Request:
+    label = f"{source}" if source.name == name else f"{source} ({name})"
+    return Request(label, short_edge_px, space, limits, process_invalid, embedded_edge_px)
+
+
+def _upright(source: Path, name: str, request: Request) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture as asked for, and the size of the whole one."""
+    picture = decode(source, name, request)
+    small = shrunk(picture.image, (picture.width_px, picture.height_px), request.short_edge_px)
+    return upright(converted(small, picture.profile, request.space), picture.orientation), picture.upright_size_px

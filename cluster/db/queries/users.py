@@ -112,3 +112,14 @@ def api_key_of(session: DatabaseSession, user_id: str, key_id: str) -> ApiKey | 
 def admin_ids(session: DatabaseSession) -> list[str]:
     """Every admin that is not deleted."""
     return list(session.scalars(select(User.id).where(User.is_admin, User.deleted_at.is_(None))))
+
+
+def count_usage(session: DatabaseSession, user_id: str, size_bytes: int) -> None:
+    """Count `size_bytes` more for the user, whatever the quota says: for files that we made ourselves."""
+    usage = User.quota_usage_bytes + size_bytes
+    session.execute(
+        update(User)
+        .where(User.id == user_id)
+        .values(quota_usage_bytes=usage)
+        .execution_options(synchronize_session=False)
+    )
