@@ -1,4 +1,5 @@
-"""Reads what a file says of itself: when, where and with what it was taken, its size, its streams.
+"""Reads what a file says of itself: when, where and with what it was taken, its size, its streams; and links it with
+what it names: tags, people, the other half of a live photo, the video inside a motion photo.
 
 Before: an upload, or a sidecar that changed. After: the storage template. Sources, weakest first: the original, ffprobe
 (videos and GIF), the sidecar. Columns that a person has set and that no sidecar holds yet are left alone. What cannot
