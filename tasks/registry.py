@@ -8,6 +8,7 @@ from cluster.names import JobName
 from tasks.job import AnyJob
 from tasks.jobs import (
     back_up_database,
+    check_library,
     check_sidecar,
     check_version,
     clean_up_history,
@@ -15,15 +16,20 @@ from tasks.jobs import (
     clean_up_people,
     clean_up_sessions,
     clean_up_tags,
+    crawl_library,
     delete_assets,
     delete_files,
+    delete_library,
     delete_users,
     extract_metadata,
     generate_memories,
     generate_thumbnails,
+    import_library_files,
     migrate_storage_template,
     not_implemented,
     picture_person,
+    remove_library_files,
+    scan_libraries,
     sync_usage,
     write_sidecar,
 )
@@ -53,6 +59,14 @@ JOBS: tuple[AnyJob, ...] = (
     clean_up_memories.JOB,
     generate_memories.JOB,
     check_version.JOB,
+    scan_libraries.JOB,
+    crawl_library.JOB,
+    import_library_files.JOB,
+    check_library.QUEUE_ALL,
+    check_library.JOB,
+    remove_library_files.JOB,
+    delete_library.CHECK,
+    delete_library.JOB,
     *not_implemented.JOBS,
 )
 

@@ -50,9 +50,9 @@ def nightly_jobs(config: SystemConfig) -> Sequence[NewJob]:
 TIMETABLE: tuple[TimetableEntry, ...] = (
     TimetableEntry("nightly", nightly_cron, nightly_jobs),
     by_cron("database-backup", lambda config: config.backup.database, J.DATABASE_BACKUP),
+    by_cron("library-scan", lambda config: config.library.scan, J.LIBRARY_SCAN_QUEUE_ALL),
 )
-"""For one job with a switch and a cron expression:
-`by_cron("library-scan", lambda config: config.library.scan, J.LIBRARY_SCAN_QUEUE_ALL)`."""
+"""`by_cron` is for one job with a switch and a cron expression."""
 
 VERSION_CHECK = TimetableEntry(
     "version-check",

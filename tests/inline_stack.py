@@ -168,8 +168,8 @@ class InlineRows:
 
 
 @contextmanager
-def inline_stack(database_url: str, folder: Path) -> Iterator[Stack]:
-    """A fresh server with one user; media lie in `folder`."""
+def inline_stack(database_url: str, folder: Path, threads: int = 1) -> Iterator[Stack]:
+    """A fresh server with one user; media lie in `folder`. `threads`: calls that are worked on at a time."""
     program("exiftool"), program("ffmpeg")
     database, media = Database(database_url), folder / "media"
     migrate(database.durable)
@@ -185,7 +185,7 @@ def inline_stack(database_url: str, folder: Path) -> Iterator[Stack]:
         return follow(lease, outcome, facts)
 
     contexts = Contexts(store, settings, StorageLayout(media), read_config, clock)
-    handlers, runner = bind(JOBS, contexts), InlineRunner()
+    handlers, runner = bind(JOBS, contexts), InlineRunner(threads)
     settler = Settler(store, handlers, follow_and_note)
     dispatcher = Dispatcher(
         store,
@@ -195,8 +195,8 @@ def inline_stack(database_url: str, folder: Path) -> Iterator[Stack]:
         InFlight(),
         Identity("test", "1"),
         owned=lambda: set(QueueName),
-        concurrency=lambda queue: 2,
-        cpus=lambda: 2.0,
+        concurrency=lambda queue: 2 * threads,
+        cpus=lambda: 2.0 * threads,
         media_present=lambda: True,
     )
     yield Stack(database, store, media, clock, stored_config, owner, dispatcher, settler, seen)

@@ -27,7 +27,6 @@ LATER = (
     "/download",
     "/duplicates",
     "/faces",
-    "/libraries",
     "/map",
     "/memories",
     "/partners",
