@@ -35,7 +35,6 @@ LATER = (
     "/shared-links",
     "/stacks",
     "/sync",
-    "/tags",
     "/timeline",
     "/view",
     "/server/license",

@@ -17,6 +17,7 @@ from cluster.queue.job import NewEvent, NewJob, Priority, asset_job
 from serve_app.deps import Services
 from serve_app.services.get_asset import no_access
 from serve_app.services.upload import check_motion_part, hide_motion_part
+from tasks.media.dates import moment_at
 
 
 class Unchanged(Enum):
@@ -64,7 +65,7 @@ def update_asset(
             _relink(services, session, asset, changes.live_photo_video_id, now)
         exif, locked = _apply(session, asset, exif, changes, now)
         if locked:
-            services.store.enqueue(session, [_sidecar_write(asset_id)])
+            services.store.enqueue(session, [sidecar_write(asset_id)])
     return asset, exif
 
 
@@ -79,7 +80,7 @@ def update_assets(services: Services, user_id: str, ids: Sequence[str], changes:
         now = services.clock.now()
         for asset, exif in found:
             _apply(session, asset, exif, changes, now)
-        services.store.enqueue(session, [_sidecar_write(asset_id) for asset_id in dict.fromkeys(ids)])
+        services.store.enqueue(session, [sidecar_write(asset_id) for asset_id in dict.fromkeys(ids)])
 
 
 def _apply(
@@ -99,6 +100,9 @@ def _apply(
         session.add(exif)
     for column, value in columns.items():
         setattr(exif, column, value)
+    if {"date_time_original", "time_zone"} & columns.keys() and exif.date_time_original is not None:
+        taken = moment_at(exif.date_time_original, exif.time_zone)
+        asset.file_created_at, asset.local_date_time = taken.taken_at, taken.local
     exif.locked_properties = sorted({*exif.locked_properties, *columns})
     exif.updated_at = now
     return exif, True
@@ -118,21 +122,21 @@ def _exif_columns(exif: AssetExif | None, changes: AssetChanges) -> dict[str, An
 
 
 def _relink(services: Services, session: Session, photo: Asset, video_id: str | None, now: datetime) -> None:
-    """Give the photo its moving part, or (None) take it away: the video then stands alone again."""
+    """Give the photo its moving part, or (None) take it away: the former one then stands alone again."""
     if video_id is not None:
         video = check_motion_part(session.get(Asset, video_id), photo.owner_id)
         if hide_motion_part(video, now):
             services.store.emit(session, [NewEvent("asset_hidden", photo.owner_id, {"asset_id": video_id})])
-    elif photo.live_photo_video_id is not None:
-        former = session.get(Asset, photo.live_photo_video_id)
-        if former is not None:
-            former.visibility, former.updated_at = photo.visibility, now
-            job = JobName.ASSET_GENERATE_THUMBNAILS
-            services.store.enqueue(session, [asset_job(job, former.id, notify=True, priority=Priority.PERSON_WAITS)])
+    former = session.get(Asset, photo.live_photo_video_id) if photo.live_photo_video_id is not None else None
+    if former is not None and former.id != video_id:
+        former.visibility, former.updated_at = photo.visibility, now
+        job = JobName.ASSET_GENERATE_THUMBNAILS
+        services.store.enqueue(session, [asset_job(job, former.id, notify=True, priority=Priority.PERSON_WAITS)])
     photo.live_photo_video_id = video_id
 
 
-def _sidecar_write(asset_id: str) -> NewJob:
+def sidecar_write(asset_id: str) -> NewJob:
+    """What a person said of an asset goes to its sidecar."""
     return asset_job(JobName.SIDECAR_WRITE, asset_id, priority=Priority.PERSON_WAITS)
 
 

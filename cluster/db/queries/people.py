@@ -107,3 +107,8 @@ def first_faces(session: Session, person_ids: Collection[str]) -> dict[str, str]
             .group_by(AssetFace.person_id)
         )
     }
+
+
+def person_of(session: Session, owner_id: str, person_id: str) -> Person | None:
+    """The person, if they are the user's."""
+    return session.scalar(select(Person).where(Person.id == person_id, Person.owner_id == owner_id))
