@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.deps import Services
 from serve_app.error_mapping import add_error_handlers
 from serve_app.routers import (
+    admin_users,
     api_keys,
     assets,
     auth,
@@ -36,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     queues.router,
     auth.router,
     users.router,
+    admin_users.router,
     api_keys.router,
     sessions.router,
     trash.router,

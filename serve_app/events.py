@@ -108,7 +108,7 @@ BELLS: Mapping[str, Bell] = {
     "asset_hidden": to_user("on_asset_hidden", "asset_id"),
     "asset_trash": to_user("on_asset_trash", "asset_ids"),
     "asset_restore": to_user("on_asset_restore", "asset_ids"),
-    "asset_stack_update": named_only("on_asset_stack_update"),
+    "stack_update": named_only("on_asset_stack_update"),
     "asset_delete": to_user("on_asset_delete", "asset_id"),
     "person_thumbnail": to_user("on_person_thumbnail", "person_id"),
     "config_update": to_everyone("on_config_update"),

@@ -52,6 +52,14 @@ def get_about_info(caller: Annotated[Caller, Depends(allow("server.about"))]) ->
     return wire.about(server_info.programs())
 
 
+@router.get("/version-check")
+def get_version_check(
+    caller: Annotated[Caller, Depends(allow("server.versionCheck"))], services: ServicesOf
+) -> wire.VersionCheck:
+    """What the last check for a newer release found."""
+    return wire.version_check(server_info.version_check(services))
+
+
 @router.get("/storage")
 def get_storage(caller: Annotated[Caller, Depends(allow("server.storage"))], services: ServicesOf) -> wire.Storage:
     """The disk that holds the media folder."""

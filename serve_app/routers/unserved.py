@@ -39,7 +39,6 @@ LATER = (
     "/view",
     "/server/license",
     "/server/apk-links",
-    "/server/version-check",
     "/server/version-history",
     "/system-config/storage-template-options",
     "/system-metadata",

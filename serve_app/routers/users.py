@@ -1,17 +1,17 @@
-"""/users and /admin/users. Source: spec/api.md §3."""
+"""/users. Source: spec/api.md §3."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 
 from serve_app.deps import Caller, ServicesOf, allow
-from serve_app.services.sign_up import NewAccount, create_user
-from serve_app.services.users import get_user, list_users, set_onboarded, update_preferences, update_user, visible_users
+from serve_app.services import server_info
+from serve_app.services.users import get_user, set_onboarded, update_preferences, update_user, visible_users
 from serve_app.wire.common import WireId
 from serve_app.wire.preferences import Preferences, PreferencesUpdate, changes, preferences
+from serve_app.wire.server import VersionCheck, version_check
 from serve_app.wire.user import (
     MyUpdate,
-    NewUser,
     Onboarding,
     UserAdmin,
     UserSeen,
@@ -95,50 +95,20 @@ def get_one_user(id: WireId, caller: Reader, services: ServicesOf) -> UserSeen:
     return user_seen(get_user(services, id))
 
 
-@router.get("/admin/users")
-def search_users_admin(
-    caller: Annotated[Caller, Depends(allow("adminUser.read", admin=True))],
-    services: ServicesOf,
-    with_deleted: Annotated[bool, Query(alias="withDeleted")] = False,
-    id: WireId | None = None,
-) -> list[UserAdmin]:
-    """Every account, or one."""
-    everyone = list_users(services, with_deleted=with_deleted)
-    return [user_admin(user) for user in everyone if id is None or user.id == id]
-
-
-@router.post("/admin/users", status_code=201)
-def create_user_admin(
-    body: NewUser, caller: Annotated[Caller, Depends(allow("adminUser.create", admin=True))], services: ServicesOf
-) -> UserAdmin:
-    """Make an account."""
-    account = NewAccount(
-        email=body.email,
-        password=body.password,
-        name=body.name,
-        is_admin=body.is_admin,
-        quota_size_bytes=body.quota_size_in_bytes,
-        storage_label=body.storage_label,
-        should_change_password=body.should_change_password,
-        avatar_color=body.avatar_color or "primary",
-    )
-    return user_admin(create_user(services, account))
-
-
-@router.get("/admin/users/{id}")
-def get_user_admin(
-    id: WireId, caller: Annotated[Caller, Depends(allow("adminUser.read", admin=True))], services: ServicesOf
-) -> UserAdmin:
-    """One account."""
-    return user_admin(get_user(services, id))
-
-
 @router.get("/system-metadata/admin-onboarding")
 def get_admin_onboarding(
     caller: Annotated[Caller, Depends(allow("systemMetadata.read", admin=True))], services: ServicesOf
 ) -> Onboarding:
     """Whether the first steps were shown."""
     return Onboarding(is_onboarded=get_user(services, caller.user_id).is_onboarded)
+
+
+@router.get("/system-metadata/version-check-state")
+def get_version_check_state(
+    caller: Annotated[Caller, Depends(allow("systemMetadata.read", admin=True))], services: ServicesOf
+) -> VersionCheck:
+    """What the last check for a newer release found."""
+    return version_check(server_info.version_check(services))
 
 
 @router.post("/system-metadata/admin-onboarding", status_code=204)

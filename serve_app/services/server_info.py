@@ -2,15 +2,17 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from sqlalchemy import func, select
 
-from cluster.db.queries import users
+from cluster.db.queries import notes, users
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.user import User
 from serve_app.deps import Services
+from tasks.jobs.check_version import NOTE as VERSION_NOTE
 
 VERSION = (3, 1, 0)
 """The release of Immich whose API we speak."""
@@ -69,6 +71,12 @@ def is_initialized(services: Services) -> tuple[bool, bool]:
     with services.database.reader() as session:
         onboarded = session.scalar(select(User.is_onboarded).where(User.is_admin).order_by(User.created_at).limit(1))
     return onboarded is not None or not services.settings.allow_setup, bool(onboarded)
+
+
+def version_check(services: Services) -> Mapping[str, str]:
+    """What the last check for a newer release noted; empty when there was none."""
+    with services.database.reader() as session:
+        return notes.read(session, VERSION_NOTE) or {}
 
 
 def disk_usage(services: Services) -> DiskUsage:

@@ -60,7 +60,7 @@ def _refuse_doubles(session: Session, account: NewAccount, first: bool) -> None:
         raise BadRequest(SECOND_ADMIN if first else "The first registered account must be the administrator.")
     if users.by_email(session, account.email) is not None:
         raise BadRequest(TAKEN)
-    if account.storage_label is not None and users.by_storage_label(session, account.storage_label) is not None:
+    if account.storage_label is not None and users.label_taken(session, account.storage_label):
         raise BadRequest("Storage label already in use by another account")
 
 

@@ -79,7 +79,9 @@ def start_queue(services: Services, queue: QueueName, force: bool | None) -> Non
 
 def run_manual_job(services: Services, manual: ManualJob) -> None:
     job = MANUAL[manual]
-    _enqueue(services, NewJob(job.name, job.payload, Priority.PERSON_WAITS, dedup_key=job.dedup_key))
+    # one that waits, from here or from the timetable, is enough; those that differ by payload alone are different jobs
+    key = job.dedup_key or (f"{job.name}:{manual}" if job.payload else str(job.name))
+    _enqueue(services, NewJob(job.name, job.payload, Priority.PERSON_WAITS, dedup_key=key))
 
 
 def _enqueue(services: Services, job: NewJob) -> None:

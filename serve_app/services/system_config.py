@@ -7,6 +7,7 @@ from cluster.errors import BadRequest
 from cluster.queue.job import NewEvent
 from cluster.system_config import SystemConfig, defaults, validate
 from serve_app.deps import Services
+from tasks.jobs.check_version import check_version
 
 
 def get_config(services: Services) -> SystemConfig:
@@ -28,6 +29,9 @@ def save_config(services: Services, raw: dict[str, Any]) -> SystemConfig:
     with services.database.session(durable=True) as session:
         if settings.log_level is not None and config.logging != system.read_config(session, settings).logging:
             raise BadRequest("Logging cannot be changed while the environment variable IMMICH_LOG_LEVEL is set.")
+        checked_versions = system.read_config(session, settings).new_version_check.enabled
         system.write_config(session, settings, config)
+        if config.new_version_check.enabled and not checked_versions:
+            services.store.enqueue(session, [check_version()])
         services.store.emit(session, [NewEvent("config_update")])
         return system.read_config(session, settings)

@@ -1,5 +1,7 @@
 """What the server says of itself, in Immich's spelling. Source: spec/api.md §2."""
 
+from collections.abc import Mapping
+
 from cluster.system_config import SystemConfig
 from serve_app.services.server_info import VERSION, DiskUsage, Programs, Usage
 from serve_app.wire.common import WhenKnown, Wire
@@ -196,3 +198,14 @@ def human_size(size_bytes: int) -> str:
             break
         value /= 1024
     return f"{value:.0f} {unit}" if unit == UNITS[0] else f"{value:.1f} {unit}"
+
+
+class VersionCheck(Wire):
+    """When somebody asked for the newest release, and what it was."""
+
+    checked_at: str | None
+    release_version: str | None
+
+
+def version_check(note: Mapping[str, str]) -> VersionCheck:
+    return VersionCheck(checked_at=note.get("checkedAt"), release_version=note.get("releaseVersion"))

@@ -2,7 +2,7 @@
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -102,6 +102,38 @@ class NewUser(Wire):
     storage_label: StorageLabel | None = None
     should_change_password: StrictBool = True
     avatar_color: AvatarColor | None = None
+
+
+class AccountUpdate(Wire):
+    """What an admin changes of an account. Null: no limit, no label, no colour of its own."""
+
+    email: Email | None = None
+    name: StrictStr | None = None
+    password: NotEmpty | None = None
+    is_admin: StrictBool | None = None
+    quota_size_in_bytes: Quota | None = None
+    storage_label: StorageLabel | None = None
+    should_change_password: StrictBool | None = None
+    avatar_color: AvatarColor | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """What the request named, by column."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        changes = {name: value for name, value in given.items() if value is not None or name in NULLABLE}
+        if "quota_size_in_bytes" in changes:
+            changes["quota_size_bytes"] = changes.pop("quota_size_in_bytes")
+        if "avatar_color" in changes:
+            changes["avatar_color"] = changes["avatar_color"] or AvatarColor.PRIMARY
+        return changes
+
+
+NULLABLE = frozenset({"quota_size_in_bytes", "storage_label", "avatar_color"})
+
+
+class DeleteUser(Wire):
+    """`force`: at once and for good."""
+
+    force: StrictBool = False
 
 
 class Onboarding(Wire):

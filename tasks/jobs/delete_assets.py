@@ -105,7 +105,7 @@ def _leave_stack(context: Context, asset: Asset, stack: Stack) -> list[NewEvent]
     else:
         return []
     session.flush()
-    return [NewEvent("asset_stack_update", stack.owner_id)]
+    return [NewEvent("stack_update", stack.owner_id)]
 
 
 def _free_quota(session: Session, asset: Asset) -> None:

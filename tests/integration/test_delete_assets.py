@@ -193,7 +193,7 @@ def primary_of(stack: Stack) -> str | None:
 
 
 def stack_events(stack: Stack) -> int:
-    return sum(kind == "asset_stack_update" for kind, _ in stack.events())
+    return sum(kind == "stack_update" for kind, _ in stack.events())
 
 
 def test_a_stack_of_which_one_would_be_left_is_dissolved(stack: Stack) -> None:

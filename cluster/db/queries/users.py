@@ -79,6 +79,12 @@ def by_storage_label(session: DatabaseSession, label: str) -> User | None:
     return session.scalar(select(User).where(User.storage_label == label))
 
 
+def label_taken(session: DatabaseSession, label: str, user_id: str | None = None) -> bool:
+    """Whether another account's folder has this name. One without a label has its id for a name."""
+    owner = by_storage_label(session, label) or by_id(session, label)
+    return owner is not None and owner.id != user_id
+
+
 def all_users(session: DatabaseSession, *, with_deleted: bool = False) -> list[User]:
     """In the order in which they came."""
     query = select(User).order_by(User.created_at, User.id)
