@@ -14,6 +14,7 @@ from serve_app.routers import (
     assets,
     auth,
     docs,
+    integrity,
     jobs,
     libraries,
     people,
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     tags.router,
     people.router,
     system_config.router,
+    integrity.router,
     docs.router,
     unserved.router,
 )

@@ -8,8 +8,11 @@ from cluster.names import JobName
 from tasks.job import AnyJob
 from tasks.jobs import (
     back_up_database,
+    check_checksums,
     check_library,
+    check_missing_files,
     check_sidecar,
+    check_untracked_files,
     check_version,
     clean_up_history,
     clean_up_memories,
@@ -19,6 +22,7 @@ from tasks.jobs import (
     crawl_library,
     delete_assets,
     delete_files,
+    delete_integrity_reports,
     delete_library,
     delete_users,
     extract_metadata,
@@ -28,6 +32,7 @@ from tasks.jobs import (
     migrate_storage_template,
     not_implemented,
     picture_person,
+    refresh_integrity_reports,
     remove_library_files,
     scan_libraries,
     sync_usage,
@@ -67,6 +72,14 @@ JOBS: tuple[AnyJob, ...] = (
     remove_library_files.JOB,
     delete_library.CHECK,
     delete_library.JOB,
+    check_missing_files.QUEUE_ALL,
+    check_missing_files.JOB,
+    check_untracked_files.QUEUE_ALL,
+    check_untracked_files.JOB,
+    check_checksums.JOB,
+    *refresh_integrity_reports.JOBS,
+    delete_integrity_reports.BY_TYPE,
+    delete_integrity_reports.JOB,
     *not_implemented.JOBS,
 )
 

@@ -51,6 +51,13 @@ TIMETABLE: tuple[TimetableEntry, ...] = (
     TimetableEntry("nightly", nightly_cron, nightly_jobs),
     by_cron("database-backup", lambda config: config.backup.database, J.DATABASE_BACKUP),
     by_cron("library-scan", lambda config: config.library.scan, J.LIBRARY_SCAN_QUEUE_ALL),
+    by_cron("missing-files", lambda config: config.integrity_checks.missing_files, J.INTEGRITY_MISSING_FILES_QUEUE_ALL),
+    by_cron(
+        "untracked-files",
+        lambda config: config.integrity_checks.untracked_files,
+        J.INTEGRITY_UNTRACKED_FILES_QUEUE_ALL,
+    ),
+    by_cron("checksums", lambda config: config.integrity_checks.checksum_files, J.INTEGRITY_CHECKSUM_FILES),
 )
 """`by_cron` is for one job with a switch and a cron expression."""
 

@@ -44,7 +44,6 @@ LATER = (
     "/system-metadata",
     "/admin/users",
     "/admin/auth",
-    "/admin/integrity",
     "/auth/pin-code",
     "/auth/session",
     "/sessions/{id}",

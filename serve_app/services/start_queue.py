@@ -1,6 +1,7 @@
 """Buttons that start jobs: a queue's start, and the manual jobs. Source: spec/queues.md §1, §5, §6."""
 
 from enum import StrEnum
+from typing import Any
 
 from cluster.errors import BadRequest
 from cluster.names import JobName, QueueName
@@ -47,6 +48,11 @@ class ManualJob(StrEnum):
     CHECKSUM_MISMATCH_DELETE = "integrity-checksum-mismatch-delete-all"
 
 
+def _once(name: JobName, **payload: Any) -> NewJob:
+    """A job of which one waits, however often it is asked for with the same arguments."""
+    return NewJob(name, payload, dedup_key=":".join([name, *map(str, payload.values())]))
+
+
 MANUAL: dict[ManualJob, NewJob] = {
     ManualJob.PERSON_CLEANUP: NewJob(JobName.PERSON_CLEANUP),
     ManualJob.TAG_CLEANUP: NewJob(JobName.TAG_CLEANUP),
@@ -54,15 +60,15 @@ MANUAL: dict[ManualJob, NewJob] = {
     ManualJob.MEMORY_CLEANUP: NewJob(JobName.MEMORY_CLEANUP),
     ManualJob.MEMORY_CREATE: NewJob(JobName.MEMORY_GENERATE),
     ManualJob.BACKUP_DATABASE: back_up_database(),
-    ManualJob.MISSING_FILES: NewJob(JobName.INTEGRITY_MISSING_FILES_QUEUE_ALL),
-    ManualJob.UNTRACKED_FILES: NewJob(JobName.INTEGRITY_UNTRACKED_FILES_QUEUE_ALL),
-    ManualJob.CHECKSUM_MISMATCH: NewJob(JobName.INTEGRITY_CHECKSUM_FILES),
-    ManualJob.MISSING_FILES_REFRESH: NewJob(JobName.INTEGRITY_MISSING_FILES_QUEUE_ALL, {"refreshOnly": True}),
-    ManualJob.UNTRACKED_FILES_REFRESH: NewJob(JobName.INTEGRITY_UNTRACKED_FILES_QUEUE_ALL, {"refreshOnly": True}),
-    ManualJob.CHECKSUM_MISMATCH_REFRESH: NewJob(JobName.INTEGRITY_CHECKSUM_FILES, {"refreshOnly": True}),
-    ManualJob.MISSING_FILES_DELETE: NewJob(JobName.INTEGRITY_DELETE_REPORT_TYPE, {"type": "missing_file"}),
-    ManualJob.UNTRACKED_FILES_DELETE: NewJob(JobName.INTEGRITY_DELETE_REPORT_TYPE, {"type": "untracked_file"}),
-    ManualJob.CHECKSUM_MISMATCH_DELETE: NewJob(JobName.INTEGRITY_DELETE_REPORT_TYPE, {"type": "checksum_mismatch"}),
+    ManualJob.MISSING_FILES: _once(JobName.INTEGRITY_MISSING_FILES_QUEUE_ALL),
+    ManualJob.UNTRACKED_FILES: _once(JobName.INTEGRITY_UNTRACKED_FILES_QUEUE_ALL),
+    ManualJob.CHECKSUM_MISMATCH: _once(JobName.INTEGRITY_CHECKSUM_FILES),
+    ManualJob.MISSING_FILES_REFRESH: _once(JobName.INTEGRITY_MISSING_FILES_QUEUE_ALL, refreshOnly=True),
+    ManualJob.UNTRACKED_FILES_REFRESH: _once(JobName.INTEGRITY_UNTRACKED_FILES_QUEUE_ALL, refreshOnly=True),
+    ManualJob.CHECKSUM_MISMATCH_REFRESH: _once(JobName.INTEGRITY_CHECKSUM_FILES, refreshOnly=True),
+    ManualJob.MISSING_FILES_DELETE: _once(JobName.INTEGRITY_DELETE_REPORT_TYPE, type="missing_file"),
+    ManualJob.UNTRACKED_FILES_DELETE: _once(JobName.INTEGRITY_DELETE_REPORT_TYPE, type="untracked_file"),
+    ManualJob.CHECKSUM_MISMATCH_DELETE: _once(JobName.INTEGRITY_DELETE_REPORT_TYPE, type="checksum_mismatch"),
 }
 
 
