@@ -14,6 +14,7 @@ from serve_app.routers import (
     assets,
     auth,
     docs,
+    health,
     integrity,
     jobs,
     libraries,
@@ -48,6 +49,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     system_config.router,
     integrity.router,
     docs.router,
+    health.router,
     unserved.router,
 )
 """Everything below /api, what is asked for most first, since each request looks through them in order. `unserved` comes

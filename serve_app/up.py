@@ -2,6 +2,7 @@
 a process that has joined dies with Ray's head, and then nobody would be left to bring it back.
 """
 
+import json
 import logging
 import signal
 import subprocess
@@ -25,7 +26,8 @@ DEPLOY_TIMEOUT_S = 120.0
 PING_EVERY_S = 0.1
 LOOK_EVERY_S = 2.0
 SILENT_S = 30.0
-"""How long the API may not answer before the whole stack is started anew."""
+"""How long the API may not answer, or the controller be without its queues, before the whole stack is started anew.
+Ray restarts either within seconds; it gives up on an actor that cannot start, and never sees one that is frozen."""
 LONGEST_PAUSE_S = 30.0
 TOLD = 3
 """Exit code of a driver that said in words why it cannot start."""
@@ -108,27 +110,38 @@ class Supervisor:
             raise StackBroken(f"the API did not answer within {DEPLOY_TIMEOUT_S:.0f} s")
 
     def _answers(self) -> bool:
+        answer = self._get("/api/server/ping")
+        return answer is not None and answer[0] == 200
+
+    def _controller_lives(self) -> bool:
+        """Whether it keeps its queues. While nobody can tell (no API, no database), it is not suspected."""
+        answer = self._get("/api/health")
+        return answer is None or answer[0] != 200 or bool(json.loads(answer[1])["controller"])
+
+    def _get(self, path: str) -> tuple[int, bytes] | None:
+        """Status and body, None for no answer."""
         connection = HTTPConnection(self._host, self._settings.port, timeout=2.0)
         try:
-            connection.request("GET", "/api/server/ping")
-            return connection.getresponse().status == 200
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
         except (OSError, HTTPException):
-            return False
+            return None
         finally:
             connection.close()
 
     def _watch(self) -> None:
-        heard_s = time.monotonic()
+        asked = {"the API": self._answers, "the controller": self._controller_lives}
+        heard_s = dict.fromkeys(asked, time.monotonic())
         while not self._stopping.wait(LOOK_EVERY_S):
-            if self._answers():
-                heard_s = time.monotonic()
-            dead = self._stack.dead_parts()
-            silent_s = time.monotonic() - heard_s
-            if dead or silent_s > SILENT_S:
-                what = f"{', '.join(dead)} died" if dead else f"the API was silent for {silent_s:.0f} s"
-                log.error("%s: starting everything anew", what)
+            heard_s |= {name: time.monotonic() for name, lives in asked.items() if lives()}
+            silences = {name: time.monotonic() - at_s for name, at_s in heard_s.items()}
+            wrong = [f"{name} died" for name in self._stack.dead_parts()]
+            wrong += [f"{name} was silent for {for_s:.0f} s" for name, for_s in silences.items() if for_s > SILENT_S]
+            if wrong:
+                log.error("%s: starting everything anew", ", ".join(wrong))
                 self._bring_back()
-                heard_s = time.monotonic()
+                heard_s = dict.fromkeys(asked, time.monotonic())
 
     def _bring_back(self) -> None:
         pause_s = 1.0

@@ -36,6 +36,7 @@ ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, owner_expires_at = excl
 WHERE queue.owner IS NULL OR queue.owner = excluded.owner OR queue.owner_expires_at <= :now
 RETURNING name
 """
+_OWNED = "SELECT name FROM queue WHERE owner_expires_at > :now"
 _LEASES_OF_PREDECESSOR = """
 SELECT {row} FROM job WHERE state = 'active' AND controller = :controller AND incarnation <> :incarnation
 ORDER BY {by_key} {lock}
@@ -110,6 +111,7 @@ class SqlQueueStore(QueueAdmin):
         self._emit = sql.insertion("event", _EVENT)
         self._event_lock = text(f"SELECT pg_advisory_xact_lock({EVENT_LOCK})")
         self._own = sql.statement(_OWN)
+        self._owned = sql.statement(_OWNED)
         self._leases_of_predecessor = sql.statement(_LEASES_OF_PREDECESSOR)
         self._ready = sql.statement(_READY)
         self._lease = sql.statement(_LEASE)
@@ -156,6 +158,11 @@ class SqlQueueStore(QueueAdmin):
             "expires_at": now + round(ttl_s * 1000),
         }
         return {QueueName(name) for name in connection.execute(self._own, parameters).scalars()}
+
+    def owned(self, tx: Session) -> set[QueueName]:
+        connection = tx.connection()
+        names = connection.execute(self._owned, {"now": self._sql.now_ms(connection)}).scalars()
+        return {QueueName(name) for name in names}
 
     def release_predecessor(self, tx: Session, controller: str, incarnation: str) -> int:
         parameters = {"controller": controller, "incarnation": incarnation}

@@ -114,6 +114,10 @@ class MemoryQueueStore:
                 owned.add(queue)
         return owned
 
+    def owned(self, tx: Transaction) -> set[QueueName]:
+        now_ms = self._now_ms()
+        return {queue for queue, flags in self.tables.queues.items() if flags.owner_expires_at_ms > now_ms}
+
     def release_predecessor(self, tx: Transaction, controller: str, incarnation: str) -> int:
         leases = [
             lease_of(row)

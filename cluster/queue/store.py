@@ -131,6 +131,10 @@ class QueueStore(Protocol):
         """Take or renew the ownership of queues that are free, expired or already ours; returns those we own now."""
         ...
 
+    def owned(self, tx: Transaction) -> set[QueueName]:
+        """Queues that some controller owns and has not let run out."""
+        ...
+
     def release_predecessor(self, tx: Transaction, controller: str, incarnation: str) -> int:
         """Release active jobs that an earlier incarnation of this controller leased; returns how many."""
         ...

@@ -365,11 +365,14 @@ def test_a_queue_has_one_owner_until_its_time_runs_out(store: QueueStore, clock:
     with store.transaction() as tx:
         assert store.own(tx, [ocr], "one", 20) == {ocr}
         assert store.own(tx, [ocr, search], "two", 20) == {search}
+        store.pause(tx, QUEUE)  # a row that nobody owns
+        assert store.owned(tx) == {ocr, search}
     clock.sleep(15)
     with store.transaction() as tx:
         assert store.own(tx, QueueName, "one", 20) == set(QueueName) - {search}
     clock.sleep(5)
     with store.transaction() as tx:
+        assert store.owned(tx) == set(QueueName) - {search}
         assert store.own(tx, QueueName, "two", 20) == {search}
     clock.sleep(15)
     with store.transaction() as tx:

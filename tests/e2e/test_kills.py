@@ -43,7 +43,7 @@ IMPORTS = [pytest.param(24, id="24"), pytest.param(300, id="300", marks=pytest.m
 Kill = Callable[[RealStack], None]
 
 
-def kill_one(*titles: str) -> Kill:
+def kill_one(*titles: str, by: signal.Signals = signal.SIGKILL) -> Kill:
     """Kill the first process seen whose title begins like this. It has to be caught at work, so look often."""
 
     def now(stack: RealStack) -> None:
@@ -54,7 +54,7 @@ def kill_one(*titles: str) -> Kill:
             return bool(caught)
 
         wait_until(seen, 60, f"a process called {' or '.join(titles)}", stack.still_runs, every_s=0.002)
-        kill(caught[0])
+        os.kill(caught[0], by)
 
     return now
 
@@ -83,6 +83,22 @@ def test_an_import_survives_the_death_of(
 
     assert_complete(stack, recovery)
     report(f"{count} photos, {fault} killed: {recovery}")
+
+
+@pytest.mark.long
+def test_an_import_survives_a_controller_that_freezes(
+    stack: RealStack, tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    """Ray believes that it lives, so nobody but the supervisor can see it."""
+    # the API answers before the controller has begun, and a start that does not end is a start that failed
+    wait_until(lambda: "ready after" in stack.log, 60, "the start to end", stack.still_runs)
+    photos = make_photos(tmp_path, 24, seed=150)
+
+    recovery = import_with_fault(stack, photos, kill_one("ray::ControllerActor", by=signal.SIGSTOP))
+
+    assert_complete(stack, recovery)
+    assert "the controller was silent for" in stack.log
+    report(f"24 photos, the controller frozen: {recovery}")
 
 
 @pytest.mark.parametrize("count", IMPORTS)

@@ -9,6 +9,7 @@ import pytest
 from cluster.db.queries import users
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.names import QueueName
+from serve_app.routers import health
 from serve_app.services import queues
 from serve_app.wire.server import human_size
 from tests.api_client import ADMIN, ApiClient, api_client
@@ -251,3 +252,21 @@ def test_the_docs_need_no_other_host(api: ApiClient) -> None:
     assert "/api/queues/{name}/jobs" in page.text
     assert "http://" not in page.text.replace("http://heliostat.test", "")
     assert "https://" not in page.text
+
+
+def test_anybody_may_ask_whether_the_controller_lives(api: ApiClient) -> None:
+    store = api.services.store
+    assert api.get("/health").json() == {"controller": False}
+    for seconds_left, lives in ((20, True), (-1, False)):
+        with store.transaction() as tx:
+            store.own(tx, QueueName, "controller", seconds_left)
+        assert api.get("/health").json() == {"controller": lives}
+
+
+def test_health_says_so_when_the_database_is_away(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(services: object) -> bool:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(health, "controller_lives", away)
+    answer = api.get("/health")
+    assert (answer.status_code, answer.json()) == (503, {"message": "The database does not answer"})
