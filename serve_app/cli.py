@@ -79,7 +79,10 @@ def upload(
 @app.command()
 def jobs(
     queue: Annotated[
-        str, typer.Argument(help="one queue, such as thumbnailGeneration: says what failed in it, or takes a command")
+        str,
+        typer.Argument(
+            help="one queue, such as thumbnailGeneration: says what failed or waits in it, or takes a command"
+        ),
     ] = "",
     command: Annotated[str, typer.Argument(help="start, pause, resume, empty, clear-failed")] = "",
     force: Annotated[bool | None, typer.Option("--all/--missing", help="with start: everything, or what lacks")] = None,
@@ -92,7 +95,7 @@ def jobs(
     """Show every queue live, say why jobs failed, or tell a queue what to do."""
     from rich.console import Console
 
-    from serve_app.cli_jobs import show_failed, watch
+    from serve_app.cli_jobs import show_troubles, watch
     from serve_app.client import ApiClient
 
     console = Console()
@@ -102,7 +105,7 @@ def jobs(
             client.command(queue, command, force)
             watch(client, console, once=True)
         elif queue:
-            show_failed(client, console, queue)
+            show_troubles(client, console, queue)
         else:
             watch(client, console, once=once)
 

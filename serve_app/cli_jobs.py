@@ -1,10 +1,12 @@
-"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; and what failed, with its reason."""
+"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; and what failed or waits, and why."""
 
 import time
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from serve_app.client import ApiClient, Queue
@@ -40,9 +42,16 @@ def watch(client: ApiClient, console: Console, *, once: bool) -> None:
             return
 
 
-def show_failed(client: ApiClient, console: Console, queue: str) -> None:
-    """Why jobs of a queue failed."""
-    failed: list[dict[str, Any]] = client.call("GET", f"/queues/{queue}/jobs", params={"status": ["failed"]})
+def show_troubles(client: ApiClient, console: Console, queue: str) -> None:
+    """Why jobs of a queue failed, and why others wait."""
+    failed, delayed = (_jobs(client, queue, status) for status in ("failed", "delayed"))
     for job in failed:
-        console.print(f"[red]{job['name']}[/red] {job['id']} {job['data']}", highlight=False)
-    console.print(f"{len(failed)} failed")
+        console.print(f"[red]{job['name']}[/red] {job['id']} {escape(str(job['data']))}", highlight=False)
+    for reason, count in Counter(job["data"].get("error", "") for job in delayed).items():
+        console.print(f"[yellow]{count} later[/yellow] {escape(reason)}", highlight=False)
+    console.print(f"{len(failed)} failed, {len(delayed)} put off")
+
+
+def _jobs(client: ApiClient, queue: str, status: str) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = client.call("GET", f"/queues/{queue}/jobs", params={"status": [status]})
+    return jobs

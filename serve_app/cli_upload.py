@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -38,15 +41,16 @@ class Uploaded:
 
 def bars(console: Console) -> Progress:
     """Progress that reads well in a terminal and stays quiet in a log."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    return _progress(console, MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+
+
+def queue_bars(console: Console) -> Progress:
+    """The same for queues: nobody knows how many jobs are still to come, so they say how many are left."""
+    return _progress(console, TextColumn("{task.fields[left]:>5} left"), TimeElapsedColumn())
+
+
+def _progress(console: Console, *columns: ProgressColumn) -> Progress:
+    return Progress(SpinnerColumn(), TextColumn("{task.description:<22}"), BarColumn(), *columns, console=console)
 
 
 def upload_folder(client: ApiClient, folder: Path, console: Console, connections: int = 4) -> Uploaded:
@@ -93,26 +97,24 @@ def _send(client: ApiClient, path: Path, checksum: str) -> tuple[Path, str, str]
 def wait_for_queues(client: ApiClient, console: Console) -> None:
     """Until nothing is active, waiting or delayed any more; a paused queue is not waited for."""
     quiet = 0
-    most: dict[str, int] = {}
-    with bars(console) as progress:
-        tasks: dict[str, int] = {}
+    with queue_bars(console) as progress:
+        shown: dict[str, tuple[TaskID, int]] = {}
         while quiet < QUIET_POLLS:
             queues = client.queues()
             for queue in queues:
-                _show(progress, tasks, most, queue)
+                _show(progress, shown, queue)
             quiet = 0 if any(queue.to_do and not queue.paused for queue in queues) else quiet + 1
             time.sleep(POLL_S)
 
 
-def _show(progress: Progress, tasks: dict[str, int], most: dict[str, int], queue: Queue) -> None:
-    if queue.to_do > most.get(queue.name, 0):
-        most[queue.name] = queue.to_do
-    total = most.get(queue.name, 0)
-    if not total:
+def _show(progress: Progress, shown: dict[str, tuple[TaskID, int]], queue: Queue) -> None:
+    """The bar of a queue: how much of the largest backlog that was seen is done."""
+    if queue.name not in shown and not queue.to_do:
         return
-    if queue.name not in tasks:
-        tasks[queue.name] = progress.add_task(queue.name, total=total)
-    progress.update(tasks[queue.name], total=total, completed=total - queue.to_do)  # type: ignore[arg-type]
+    task, most = shown.get(queue.name) or (progress.add_task(queue.name, left=0), 0)
+    most = max(most, queue.to_do)
+    shown[queue.name] = task, most
+    progress.update(task, total=most, completed=most - queue.to_do, left=queue.to_do)
 
 
 def tell(console: Console, done: Uploaded) -> None:
@@ -122,7 +124,7 @@ def tell(console: Console, done: Uploaded) -> None:
         f"{done.created} uploaded ({megabytes:.1f} MB in {done.seconds:.1f} s), {done.duplicates} were there already"
     )
     for path, why in done.refused:
-        console.print(f"[red]not uploaded[/red] {path}: {why}", highlight=False)
+        console.print(f"[red]not uploaded[/red] {escape(f'{path}: {why}')}", highlight=False)
 
 
 class NothingToUpload(HeliostatError):

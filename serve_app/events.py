@@ -22,6 +22,7 @@ from serve_app.wire.notification import failed_job_notification
 
 log = logging.getLogger(__name__)
 
+CONFIG_UPDATE = "config_update"
 EVENTS_AT_ONCE = 500
 LOOK_AGAIN_S = 5.0
 PAUSE_AFTER_ERROR_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -111,7 +112,7 @@ BELLS: Mapping[str, Bell] = {
     "stack_update": named_only("on_asset_stack_update"),
     "asset_delete": to_user("on_asset_delete", "asset_id"),
     "person_thumbnail": to_user("on_person_thumbnail", "person_id"),
-    "config_update": to_everyone("on_config_update"),
+    CONFIG_UPDATE: to_everyone("on_config_update"),
     "new_release": to_everyone("on_new_release", "release"),
     "user_delete": to_everyone("on_user_delete", "user_id"),
     "session_delete": to_session("on_session_delete"),
@@ -137,13 +138,19 @@ class EventTail:
     away and comes back costs time, not events.
 
     `deliver` gets the messages of one or more events, blocks until they are on their way, and may raise: then they are
-    delivered again. `listening`: whether anyone would hear anything; if not, events pass unread.
+    delivered again. `listening`: whether anyone would hear anything; if not, events pass unread. `configure` is called
+    at the start, and when an admin changed the system config.
     """
 
     def __init__(
-        self, database: Database, deliver: Callable[[Sequence[Message]], None], listening: Callable[[], bool]
+        self,
+        database: Database,
+        deliver: Callable[[Sequence[Message]], None],
+        listening: Callable[[], bool],
+        configure: Callable[[], None] = lambda: None,
     ) -> None:
         self._database, self._deliver, self._listening = database, deliver, listening
+        self._configure = configure
         self._changes = Changes(database)
         self._last_id: int | None = None
         self._stopping = threading.Event()
@@ -183,6 +190,7 @@ class EventTail:
             newest = events.newest_event_id(session)
         # A restored backup counts from an earlier id.
         self._last_id = newest if self._last_id is None else min(self._last_id, newest)
+        self._configure()
         self._started.set()
 
     def _wait(self) -> None:
@@ -207,6 +215,8 @@ class EventTail:
         messages = (
             [message for event in page for message in messages_of(event, found, admins)] if self._listening() else []
         )
+        if any(event.type == CONFIG_UPDATE for event in page):
+            self._configure()
         if messages:
             self._deliver(messages)
         self._last_id = page[-1].event_id

@@ -16,8 +16,10 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from cluster.errors import NotAuthenticated
+from cluster.telemetry import follow_config
 from serve_app.deps import Services, authenticate
 from serve_app.events import EventTail, Message
+from serve_app.services.system_config import get_config
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +104,15 @@ def add_sockets(app: FastAPI, services: Services, version: Mapping[str, object])
 
 @asynccontextmanager
 async def follow_events(app: FastAPI) -> AsyncIterator[None]:
-    """While the app lives, its clients hear what happens."""
+    """While the app lives, its clients hear what happens, and it logs as the system config says."""
     sockets: SocketServer = app.state.sockets
     services: Services = app.state.services
-    tail = EventTail(services.database, sockets.deliver, sockets.listening)
+
+    def log_as_configured() -> None:
+        config = get_config(services).logging
+        follow_config(services.settings, config.enabled, config.level)
+
+    tail = EventTail(services.database, sockets.deliver, sockets.listening, log_as_configured)
     sockets.bind(asyncio.get_running_loop())
     tail.start()
     try:

@@ -34,6 +34,11 @@ _COUNTS = " UNION ALL ".join(
     f"SELECT queue, '{state}', count(*) FROM job WHERE state = '{state}' GROUP BY queue"  # noqa: S608 our own enum
     for state in JobState
 )
+# A job that failed before waits for its next attempt, which is no reason of the queue's.
+_WHY_PUT_OFF = """
+SELECT last_error FROM job WHERE state = 'delayed' AND queue = :queue AND attempts = 0 AND last_error <> ''
+ORDER BY run_at, queue LIMIT 1
+"""
 _QUEUES = "SELECT name, paused, paused_reason, wait_reason FROM queue"
 _JOBS = """
 SELECT {row} FROM job WHERE id IN (
@@ -63,6 +68,7 @@ class QueueAdmin:
         self._revive_all = sql.statement(_REVIVE)
         self._revive_some = sql.statement(_REVIVE + " AND id {in_ids}")
         self._counts = sql.statement(_COUNTS)
+        self._why_put_off = sql.statement(_WHY_PUT_OFF)
         self._queues = sql.statement(_QUEUES)
         self._jobs = {state: sql.statement(_JOBS.replace("{state}", state)) for state in JobState}
         self._prune = [sql.statement(template) for template in _PRUNE]
@@ -102,13 +108,16 @@ class QueueAdmin:
         flags = {row.name: row for row in connection.execute(self._queues)}
         result = {}
         for queue in QueueName:
-            flag = flags.get(queue)
+            flag, counted = flags.get(queue), by_state.get(queue, {})
+            reason = flag.wait_reason if flag else ""
+            if not reason and counted.get(JobState.DELAYED):
+                reason = connection.execute(self._why_put_off, {"queue": queue}).scalar() or ""
             result[queue] = QueueCounts(
                 queue,
                 paused=bool(flag and flag.paused),
                 paused_reason=flag.paused_reason if flag else "",
-                wait_reason=flag.wait_reason if flag else "",
-                **by_state.get(queue, {}),
+                wait_reason=reason,
+                **counted,
             )
         return result
 

@@ -234,7 +234,8 @@ class MemoryQueueStore:
         for queue in QueueName:
             flags = self._flags(queue)
             by_state = {str(state): sum(row.queue is queue for row in self._in(state)) for state in JobState}
-            reasons = {"paused_reason": flags.paused_reason, "wait_reason": flags.wait_reason}
+            wait_reason = flags.wait_reason or self._why_put_off(queue)
+            reasons = {"paused_reason": flags.paused_reason, "wait_reason": wait_reason}
             result[queue] = QueueCounts(queue, flags.paused, **by_state, **reasons)  # type: ignore[arg-type]
         return result
 
@@ -248,6 +249,10 @@ class MemoryQueueStore:
     def say_why_waiting(self, tx: Transaction, reasons: dict[QueueName, str]) -> None:
         for queue, reason in reasons.items():
             self._set(queue, wait_reason=reason)
+
+    def _why_put_off(self, queue: QueueName) -> str:
+        delayed = (r for r in self._in(JobState.DELAYED) if r.queue is queue and r.attempts == 0 and r.last_error)
+        return next((row.last_error for row in sorted(delayed, key=lambda row: row.run_at_ms)), "")
 
     def _move(self, row: JobRow, settlement: Settlement, now_ms: int) -> None:
         """Carry out one settlement; a successor is taken in by a job that goes back."""

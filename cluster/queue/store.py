@@ -77,7 +77,8 @@ Settlement = Finish | Continue | Retry | Fail | Defer | Release
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """Jobs of one queue by state. `paused` is the queue's flag, not a count."""
+    """Jobs of one queue by state. `paused` is the queue's flag, not a count. `wait_reason`: why nothing of it can
+    start, else why the first of those that were put off was; empty when there is neither."""
 
     queue: QueueName
     paused: bool
@@ -91,7 +92,7 @@ class QueueCounts:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as lists show it. `error`: message of the last failed attempt, when there is one."""
+    """A job as lists show it. `error`: what its last attempt failed of, or why it was put off."""
 
     job_id: JobId
     name: JobName
@@ -201,5 +202,5 @@ class QueueStore(Protocol):
         ...
 
     def say_why_waiting(self, tx: Transaction, reasons: dict[QueueName, str]) -> None:
-        """Record why queues wait (no node, no mount); an empty reason clears it."""
+        """Record why nothing of these queues can start (no node, no mount); an empty reason clears it."""
         ...

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from serve_app.client_address import client_address
 from serve_app.deps import SESSION_COOKIE, AnyCaller, Caller, ServicesOf, SignedIn, allow
 from serve_app.services.change_password import change_password
 from serve_app.services.sessions import Device
@@ -37,7 +38,8 @@ def sign_up_first_admin(body: SignUp, services: ServicesOf) -> UserAdmin:
 @router.post("/login", status_code=201)
 def login(body: Login, request: Request, response: Response, services: ServicesOf) -> LoginAnswer:
     """A session token, as body and as cookies."""
-    user, token = sign_in(services, body.email, body.password, _device(request))
+    address = client_address(request, services.settings.trusted_proxies)
+    user, token = sign_in(services, body.email, body.password, _device(request), address)
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     for name, value, hidden in zip(COOKIES, (token, "password", "true"), (True, True, False), strict=True):
         response.set_cookie(name, value, max_age=COOKIE_AGE_S, path="/", samesite="lax", httponly=hidden, secure=secure)

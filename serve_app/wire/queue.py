@@ -144,9 +144,9 @@ def queue_seen(queue: QueueCounts) -> QueueSeen:
 
 
 def job_seen(job: JobRecord, shown_as: JobName) -> JobSeen:
-    """A failed job carries its reason as `data.error`: Immich has no field for it."""
+    """A job that failed or was put off carries the reason as `data.error`: Immich has no field for it."""
     data = dict(job.payload)
-    if job.state is JobState.FAILED and job.error:
+    if job.state in (JobState.FAILED, JobState.DELAYED) and job.error:
         data["error"] = job.error
     return JobSeen(id=str(job.job_id), name=shown_as, data=data, timestamp=round(job.enqueued_at.timestamp() * 1000))
 

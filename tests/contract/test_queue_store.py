@@ -510,6 +510,24 @@ def test_a_queue_says_why_it_waits_until_it_no_longer_does(store: QueueStore) ->
             assert not store.counts(tx)[QUEUE].paused
 
 
+def test_a_queue_says_why_its_jobs_are_put_off(store: QueueStore, clock: FakeClock) -> None:
+    enqueue(store, *(thumbnails(str(number)) for number in range(3)))
+    broken, later, sooner = lease(store)
+    settle(store, Retry(broken, 1, BROKEN), Defer(later, 300, "the drive is away"), Defer(sooner, 60, "no weights"))
+    with store.transaction(reading=True) as tx:
+        counts = store.counts(tx)
+        assert (counts[QUEUE].delayed, counts[QUEUE].wait_reason) == (3, "no weights")
+        assert {queue.wait_reason for queue in counts.values() if queue.queue is not QUEUE} == {""}
+    with store.transaction() as tx:
+        store.say_why_waiting(tx, {QUEUE: "no node has the label"})
+        assert store.counts(tx)[QUEUE].wait_reason == "no node has the label"
+        store.say_why_waiting(tx, {QUEUE: ""})
+    clock.sleep(60)
+    with store.transaction() as tx:
+        store.promote_due(tx)
+        assert store.counts(tx)[QUEUE].wait_reason == "the drive is away"
+
+
 def test_ready_counts_up_to_a_thousand_and_sees_past_blocked_jobs(store: QueueStore) -> None:
     enqueue(store, *(thumbnails(f"blocked {number}") for number in range(30)))
     lease(store)

@@ -332,3 +332,11 @@ def test_the_first_steps_are_remembered(admin: ApiClient) -> None:
     assert admin.get("/server/config").json()["isOnboarded"] is True
     assert admin.get("/system-metadata/admin-onboarding").json() == {"isOnboarded": True}
     assert admin.put("/users/me/onboarding", {"isOnboarded": False}).json() == {"isOnboarded": False}
+
+
+def test_a_failed_sign_in_is_logged_with_the_address(api: ApiClient, caplog: pytest.LogCaptureFixture) -> None:
+    api.sign_up()
+    wrong = {"email": ADMIN["email"], "password": "wrong horse"}
+    assert api.post("/auth/login", wrong, headers={"x-forwarded-for": "203.0.113.9"}).status_code == 401
+    lines = [record.getMessage() for record in caplog.records if record.name == "serve_app.services.sign_in"]
+    assert lines == [f"sign-in as {ADMIN['email']} from 203.0.113.9: wrong email or password"]

@@ -1,6 +1,7 @@
 """From the event table to a client's socket: everything, once, in order, to whom it concerns."""
 
 import asyncio
+import logging
 import threading
 import time
 import uuid
@@ -19,9 +20,12 @@ from sqlalchemy import insert
 from cluster.db.queries import events as event_queries
 from cluster.db.tables.user import Session as SignedIn
 from cluster.queue.job import NewEvent
+from cluster.system_config import to_wire
+from cluster.telemetry import OURS
 from serve_app import events as tailing
 from serve_app.deps import hashed
 from serve_app.events import EventTail, Message
+from serve_app.services.system_config import get_config, save_config
 from tests.api_stack import WHEN, ApiStack, Person, api_stack, served
 from tests.published_api import published_api
 
@@ -340,3 +344,30 @@ def test_polling_is_refused(stack: ApiStack) -> None:
     with served(stack) as url:
         answer = httpx.get(f"{url}/api/socket.io/?EIO=4&transport=polling")
     assert answer.status_code == 400
+
+
+def test_a_replica_logs_as_the_admin_says_from_the_start_and_after_a_change(stack: ApiStack) -> None:
+    services, said = stack.services, logging.getLogger("serve_app")
+    before = [(name, logging.getLogger(name).level) for name in (None, *OURS)]
+
+    def save(level: str) -> None:
+        config = to_wire(get_config(services))
+        config["logging"] = {"enabled": True, "level": level}
+        save_config(services, config)
+
+    try:
+        save("error")
+        with served(stack):
+            wait_for_level(said, logging.ERROR)
+            save("debug")
+            wait_for_level(said, logging.DEBUG)
+    finally:
+        for name, level in before:
+            logging.getLogger(name).setLevel(level)
+
+
+def wait_for_level(logger: logging.Logger, level: int) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while logger.level != level:
+        assert time.monotonic() < until_s
+        time.sleep(0.01)

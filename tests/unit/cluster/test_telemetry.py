@@ -71,6 +71,16 @@ def test_the_environment_overrules_the_system_config(capsys: pytest.CaptureFixtu
         assert [line.split("] ")[1] for line in said(capsys)] == expected
 
 
+def test_a_level_set_by_the_config_holds_until_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = read_settings({})
+    configure_logging(settings, "Api")
+    for level in ("warn", "debug"):
+        follow_config(settings, enabled=True, level=level)
+        logging.getLogger("tasks").info(level)
+
+    assert [line.split("] ")[1] for line in said(capsys)] == ["debug"]
+
+
 def test_libraries_are_heard_from_a_warning_on(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(read_settings({"IMMICH_LOG_LEVEL": "debug"}), "Api")
 
