@@ -1,0 +1,67 @@
+"""What the commands print: counts that are true, and names as they are, brackets and all."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from serve_app import cli_upload
+from serve_app.cli_jobs import show_troubles
+from serve_app.cli_upload import Uploaded, tell, wait_for_queues
+from serve_app.client import ApiClient, Queue
+
+
+class ScriptedClient(ApiClient):
+    """Answers with what it was given: backlogs of one queue, then none; jobs by status."""
+
+    def __init__(self, backlogs: Sequence[int] = (), jobs: dict[str, list[dict[str, Any]]] | None = None) -> None:
+        self._backlogs, self._jobs = list(backlogs), jobs or {}
+
+    def queues(self) -> list[Queue]:
+        waiting = self._backlogs.pop(0) if self._backlogs else 0
+        return [Queue("ocr", False, 0, waiting, 0, 0), Queue("library", False, 0, 0, 0, 0)]
+
+    def call(self, method: str, path: str, **given: Any) -> Any:
+        assert (method, path) == ("GET", "/queues/ocr/jobs")
+        return self._jobs.get(given["params"]["status"][0], [])
+
+
+def console(terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system=None)
+
+
+def printed(where: Console) -> str:
+    assert isinstance(where.file, io.StringIO)
+    return where.file.getvalue()
+
+
+def test_a_queues_bar_says_how_many_are_left_and_claims_no_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_upload, "POLL_S", 0.15)  # longer than the screen's refresh
+    screen = console(terminal=True)
+    wait_for_queues(ScriptedClient([3, 7, 5]), screen)
+    shown = printed(screen)
+    assert [number for number in (3, 7, 5, 0) if f"{number} left" not in shown] == []
+    assert "/7" not in shown
+    assert "library" not in shown  # it had nothing to do
+
+
+def test_why_jobs_failed_and_why_others_wait() -> None:
+    data = {"id": "1", "error": "[red]odd.jpg: not a picture"}
+    failed = [{"name": "Ocr", "id": "7", "data": data}]
+    delayed = [{"name": "Ocr", "id": str(n), "data": {"error": "the drive is away"}} for n in range(3)]
+    screen = console()
+    show_troubles(ScriptedClient(jobs={"failed": failed, "delayed": delayed}), screen, "ocr")
+    assert printed(screen).splitlines() == [
+        f"Ocr 7 {data}",
+        "3 later the drive is away",
+        "1 failed, 3 put off",
+    ]
+
+
+def test_a_file_that_was_not_taken_keeps_its_brackets() -> None:
+    screen = console()
+    tell(screen, Uploaded(refused=[(Path("[holiday]/a.jpg"), "the server answered 400: File is empty")]))
+    assert "not uploaded [holiday]/a.jpg: the server answered 400: File is empty" in printed(screen)
