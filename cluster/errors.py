@@ -19,6 +19,7 @@ HeliostatError
 │   ├── JobTimeout             the job ran past its limit
 │   ├── OutOfMemory            the job was killed for memory; retried alone
 │   └── NoSpace                a disk is full
+├── TemplateInvalid            a storage template does not parse, or does not say where a file lies
 ├── PathEscapes                a path leaves the folder it must stay in
 ├── LeaseLost                  another attempt holds the job; nothing of this one counts
 ├── StateError                 a job was told something its state does not know
@@ -146,6 +147,17 @@ class OutOfMemory(Transient):
 
 class NoSpace(Transient):
     """A disk is full."""
+
+
+class TemplateInvalid(HeliostatError):
+    """A storage template that is no good: `template` and why."""
+
+    def __init__(self, template: str, reason: str) -> None:
+        self.template, self.reason = template, reason
+        super().__init__(f"storage template {template}: {reason}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.template, self.reason)
 
 
 class PathEscapes(HeliostatError):

@@ -27,6 +27,8 @@ VISIBLE = Fact("visible")
 """The asset is in the timeline or the archive, so a client waits for it."""
 GONE = Fact("gone")
 """The asset was deleted meanwhile: nothing follows."""
+PASSED_BY = Fact("passed by")
+"""The storage template takes no notice of the asset, hidden or in the trash: nothing follows."""
 
 UPLOAD, COPY, SIDECAR_WRITE = "upload", "copy", "sidecar-write"
 """What `source` in a payload may say of the reason for a chain."""
@@ -116,7 +118,7 @@ def picture_person(person_id: str) -> NewJob:
 def follow(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps:
     """The jobs and events that the end of `lease` causes. Implements `cluster.queue.job.Pipeline`."""
     known = facts | outcome.facts if isinstance(outcome, Skipped) else facts
-    if GONE in known:
+    if known & {GONE, PASSED_BY}:
         return FollowUps()
     return FollowUps(
         jobs=tuple(_job(arrow, lease.payload) for arrow in ARROWS if _applies(arrow, lease, known)),

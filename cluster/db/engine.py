@@ -2,16 +2,17 @@
 person was told is on disk first (`durable`), what can be derived again may lose its last moments in a power cut.
 """
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
@@ -160,6 +161,21 @@ def _postgres_engine(url: URL, durable: bool) -> Engine:
         refuse_old_postgres(connection.info.server_version)
 
     return engine
+
+
+def flush_earlier_commits(session: Session) -> None:
+    """What was committed before is on disk, for good, when this transaction has committed: asked for before a file is
+    deleted that those commits let go of."""
+    engine = session.get_bind().engine
+    if engine.dialect.name == "postgresql":
+        session.execute(text("SET LOCAL synchronous_commit = on"))
+        return
+    with suppress(FileNotFoundError):
+        handle = os.open(f"{engine.url.database}-wal", os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def refuse_old_postgres(server_version: int) -> None:

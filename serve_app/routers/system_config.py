@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Depends
 from cluster.system_config import SystemConfig
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services.system_config import default_config, get_config, save_config
+from serve_app.wire.storage_template import STORAGE_TEMPLATE_OPTIONS, StorageTemplateOptions
 
 router = APIRouter(prefix="/system-config", tags=["system-config"])
 
@@ -31,6 +32,12 @@ def get_config_in_force(caller: Reader, services: ServicesOf) -> SystemConfig:
 def get_config_defaults(caller: Reader, services: ServicesOf) -> SystemConfig:
     """What is in force where nobody chose otherwise."""
     return default_config(services)
+
+
+@router.get("/storage-template-options")
+def get_storage_template_options(caller: Reader) -> StorageTemplateOptions:
+    """What a storage template may be made of."""
+    return STORAGE_TEMPLATE_OPTIONS
 
 
 @router.put("", openapi_extra=WHOLE_CONFIG)

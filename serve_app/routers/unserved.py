@@ -40,7 +40,6 @@ LATER = (
     "/server/license",
     "/server/apk-links",
     "/server/version-history",
-    "/system-config/storage-template-options",
     "/system-metadata",
     "/admin/users",
     "/admin/auth",

@@ -1,13 +1,17 @@
 """What an admin sets: read, checked, stored as differences, told to everyone."""
 
+import logging
 from typing import Any
 
 from cluster.db.queries import system
-from cluster.errors import BadRequest
+from cluster.errors import BadRequest, TemplateInvalid
 from cluster.queue.job import NewEvent
+from cluster.storage.template import check_template
 from cluster.system_config import SystemConfig, defaults, validate
 from serve_app.deps import Services
 from tasks.jobs.check_version import check_version
+
+log = logging.getLogger(__name__)
 
 
 def get_config(services: Services) -> SystemConfig:
@@ -26,6 +30,7 @@ def save_config(services: Services, raw: dict[str, Any]) -> SystemConfig:
     if settings.config_file is not None:
         raise BadRequest("Cannot update configuration while IMMICH_CONFIG_FILE is in use")
     config = validate(raw)
+    _check_storage_template(config)
     with services.database.session(durable=True) as session:
         if settings.log_level is not None and config.logging != system.read_config(session, settings).logging:
             raise BadRequest("Logging cannot be changed while the environment variable IMMICH_LOG_LEVEL is set.")
@@ -35,3 +40,11 @@ def save_config(services: Services, raw: dict[str, Any]) -> SystemConfig:
             services.store.enqueue(session, [check_version()])
         services.store.emit(session, [NewEvent("config_update")])
         return system.read_config(session, settings)
+
+
+def _check_storage_template(config: SystemConfig) -> None:
+    try:
+        check_template(config.storage_template.template)
+    except TemplateInvalid as error:
+        log.warning("refused: %s", error)
+        raise BadRequest("Invalid storage template") from error

@@ -113,3 +113,29 @@ def test_the_environment_rules_over_logging(admin: ApiClient) -> None:
     assert (answer.status_code, answer.json()) == (400, {"message": message})
     assert ruled.put("/system-config", changed(config, "trash.days", 7)).status_code == 200
     assert admin.put("/system-config", changed(config, "logging.level", "warn")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wrong", ["{{year}}/{{filename}}", "{{#if album}}{{filename}}", "{{y}}/", "../../{{filename}}"]
+)
+def test_a_storage_template_that_says_no_place_is_refused(admin: ApiClient, wrong: str) -> None:
+    config = admin.get("/system-config").json()
+    answer = admin.put("/system-config", changed(config, "storageTemplate.template", wrong))
+    assert (answer.status_code, answer.json()["message"]) == (400, "Invalid storage template")
+    assert stored(admin) is None
+
+
+def test_every_preset_of_the_storage_template_can_be_saved(admin: ApiClient) -> None:
+    config = admin.get("/system-config").json()
+    options = admin.get("/system-config/storage-template-options").json()
+    assert options["monthOptions"] == ["M", "MM", "MMM", "MMMM"]
+    assert options["hourOptions"] == ["h", "hh", "H", "HH"]
+    presets = options["presetOptions"]
+    assert len(presets) == len(set(presets)) == 21
+    assert presets[0] == config["storageTemplate"]["template"]
+    for preset in presets:
+        assert admin.put("/system-config", changed(config, "storageTemplate.template", preset)).status_code == 200
+
+
+def test_storage_template_options_are_for_admins(admin: ApiClient) -> None:
+    assert admin.other_user().get("/system-config/storage-template-options").status_code == 403

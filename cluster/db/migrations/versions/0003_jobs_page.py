@@ -250,6 +250,7 @@ def create_file_logs() -> None:
         sa.UniqueConstraint("entity_id", "path_type", name="uq_move_history_entity_id_path_type"),
         sa.UniqueConstraint("new_path", name="uq_move_history_new_path"),
     )
+    op.create_index("ix_move_history_old_path", "move_history", ["old_path"])
     op.create_table(
         "integrity_report",
         sa.Column("id", sa.String(length=36), nullable=False),
