@@ -323,10 +323,10 @@ def save_moved(context: Context, ends: Sequence[Moved]) -> None:
     queries.forget(context.session, [file.move_id for file in over])
 
 
-def clear_old_names(delay_s: float = 0.0) -> NewJob:
-    """The job that takes old names away; at most one of its kind waits."""
+def clear_old_names() -> NewJob:
+    """The job that takes old names away, for all that moves in the next seconds; at most one of its kind waits."""
     name = JobName.STORAGE_TEMPLATE_MIGRATION
-    return NewJob(name, {"phase": "clear"}, Priority.BACKLOG, delay_s, dedup_key=f"{name}:clear")
+    return NewJob(name, {"phase": "clear"}, Priority.BACKLOG, IN_USE_S, dedup_key=f"{name}:clear")
 
 
 def move_one(asset_id: str, least_number: int | None = None) -> NewJob:

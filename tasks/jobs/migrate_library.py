@@ -23,7 +23,6 @@ from cluster.storage.moves import Problem, drop_old_name, remove_empty, remove_e
 from tasks.job import NO_FACTS, Context, Job
 from tasks.jobs.delete_files import delete_files
 from tasks.template_moves import (
-    IN_USE_S,
     AssetMove,
     Moved,
     Planner,
@@ -222,7 +221,7 @@ def save(context: Context, lease: Lease, output: PageOutput) -> frozenset[Fact]:
     follow += [move_one(end.asset_id, end.occupied) for end in output.moved if end.occupied is not None]
     follow += [delete_files(orphans)] if orphans else []
     if output.is_last and queries.any_placed(context.session):
-        follow.append(clear_old_names(IN_USE_S))
+        follow.append(clear_old_names())
     context.store.enqueue(context.session, follow)
     return NO_FACTS
 

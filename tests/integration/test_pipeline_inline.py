@@ -237,12 +237,16 @@ def test_places_are_not_looked_up_when_that_is_off(stack: Stack) -> None:
     assert stack.exif(asset_id).latitude is not None
 
 
-def test_the_chain_passes_through_the_storage_template_when_it_is_on(stack: Stack) -> None:
+def test_the_chain_goes_through_the_storage_template_when_it_is_on(stack: Stack) -> None:
     stack.set_config(storageTemplate={"enabled": True})
     asset_id = stack.upload("a.jpg", photo(64, 48))
 
-    stack.drain()
+    stack.drain(leave_delayed=True)
 
+    assert stack.failed() == {}
+    path = Path(stack.asset(asset_id).original_path)
+    assert path == stack.media / "library" / stack.owner / "2021/2021-07-14/a.jpg"
+    assert path.is_file()
     assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
 
 

@@ -270,13 +270,3 @@ def any_placed(session: Session) -> bool:
 def any_moves(session: Session) -> bool:
     """Whether anything is on its way."""
     return bool(session.scalar(select(exists().where(MoveHistory.id.is_not(None)))))
-
-
-def abandon(session: Session, entity_ids: Collection[str]) -> list[str]:
-    """For whoever deletes these entities: forget their moves; returns the places where a file may still lie."""
-    paths: list[str] = []
-    for page in in_pages(entity_ids):
-        gone = delete(MoveHistory).where(MoveHistory.entity_id.in_(page))
-        for row in session.execute(gone.returning(MoveHistory.old_path, MoveHistory.new_path)):
-            paths += [row.old_path, row.new_path]
-    return paths
