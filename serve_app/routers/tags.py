@@ -8,6 +8,7 @@ from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services import tag_assets, tags
 from serve_app.wire import tag as wire
 from serve_app.wire.common import WireId
+from serve_app.wire.outcome import OutcomeResponse, outcome_response
 
 router = APIRouter(prefix="/tags", tags=["tags"])
 
@@ -63,12 +64,12 @@ def delete_tag(id: WireId, caller: Deleter, services: ServicesOf) -> None:
 
 
 @router.put("/{id}/assets")
-def tag_some_assets(id: WireId, body: wire.TagIds, caller: Tagger, services: ServicesOf) -> list[wire.TaggedAsset]:
+def tag_some_assets(id: WireId, body: wire.TagIds, caller: Tagger, services: ServicesOf) -> list[OutcomeResponse]:
     """Hang assets on a tag."""
-    return [wire.tagged_asset(one) for one in tag_assets.tag_assets(services, caller.user_id, id, body.ids)]
+    return [outcome_response(one) for one in tag_assets.tag_assets(services, caller.user_id, id, body.ids)]
 
 
 @router.delete("/{id}/assets")
-def untag_some_assets(id: WireId, body: wire.TagIds, caller: Tagger, services: ServicesOf) -> list[wire.TaggedAsset]:
+def untag_some_assets(id: WireId, body: wire.TagIds, caller: Tagger, services: ServicesOf) -> list[OutcomeResponse]:
     """Take assets off a tag."""
-    return [wire.tagged_asset(one) for one in tag_assets.untag_assets(services, caller.user_id, id, body.ids)]
+    return [outcome_response(one) for one in tag_assets.untag_assets(services, caller.user_id, id, body.ids)]

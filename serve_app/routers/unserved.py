@@ -28,7 +28,6 @@ LATER = (
     "/duplicates",
     "/faces",
     "/map",
-    "/memories",
     "/partners",
     "/people",
     "/search",

@@ -3,54 +3,35 @@
 Source: spec/pipeline.md §3.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
 
 from cluster.db.queries import assets, tags
 from serve_app.deps import Services
+from serve_app.services.outcomes import Outcome, Refusal, done, one_by_one
 from serve_app.services.tags import note_tags, require_tag
 
 
-class TagRefusal(StrEnum):
-    """Why one of many did not do: the closed list that clients know."""
-
-    DUPLICATE = "duplicate"
-    NO_PERMISSION = "no_permission"
-    NOT_FOUND = "not_found"
-    UNKNOWN = "unknown"
-    VALIDATION = "validation"
-
-
-@dataclass(frozen=True, slots=True)
-class TagOutcome:
-    """What became of one of many. `refusal` None: it is done."""
-
-    id: str
-    refusal: TagRefusal | None = None
-
-
-def tag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[str]) -> list[TagOutcome]:
+def tag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[str]) -> list[Outcome]:
     """In the order of the ids. Raises BadRequest for a tag that is not the user's. Blocks."""
     with services.database.session(durable=True) as session:
         require_tag(session, user_id, tag_id, "tag.asset")
         mine = assets.owned_ids(session, user_id, ids)
         known = {asset_id for _, asset_id in tags.links_between(session, [tag_id], ids)}
-        outcomes = _one_by_one(ids, mine, lambda one: TagRefusal.DUPLICATE if one in known else None)
-        added = [one.id for one in outcomes if one.refusal is None]
+        outcomes = one_by_one(ids, mine, lambda one: Refusal.DUPLICATE if one in known else None)
+        added = done(outcomes)
         tags.link(session, [(tag_id, asset_id) for asset_id in added])
         note_tags(services, session, added, services.clock.now())
     return outcomes
 
 
-def untag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[str]) -> list[TagOutcome]:
+def untag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[str]) -> list[Outcome]:
     """In the order of the ids. Raises BadRequest for a tag that is not the user's. Blocks."""
     with services.database.session(durable=True) as session:
         require_tag(session, user_id, tag_id, "tag.asset")
         mine = assets.owned_ids(session, user_id, ids)
         known = {asset_id for _, asset_id in tags.links_between(session, [tag_id], ids)}
-        outcomes = _one_by_one(ids, mine, lambda one: None if one in known else TagRefusal.NOT_FOUND)
-        removed = [one.id for one in outcomes if one.refusal is None]
+        outcomes = one_by_one(ids, mine, lambda one: None if one in known else Refusal.NOT_FOUND)
+        removed = done(outcomes)
         tags.unlink(session, tag_id, removed)
         note_tags(services, session, removed, services.clock.now())
     return outcomes
@@ -66,8 +47,3 @@ def tag_many(services: Services, user_id: str, tag_ids: Sequence[str], ids: Sequ
         tags.link(session, new)
         note_tags(services, session, sorted({asset_id for _, asset_id in new}), services.clock.now())
     return len(new)
-
-
-def _one_by_one(ids: Sequence[str], mine: set[str], refusal: Callable[[str], TagRefusal | None]) -> list[TagOutcome]:
-    """An id that comes twice is answered as the first time."""
-    return [TagOutcome(one, refusal(one) if one in mine else TagRefusal.NO_PERMISSION) for one in ids]

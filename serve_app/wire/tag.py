@@ -7,7 +7,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.tag import Tag
-from serve_app.services.tag_assets import TagOutcome, TagRefusal
 from serve_app.services.tags import SeenTag, TagChanges
 from serve_app.services.update_asset import UNCHANGED
 from serve_app.wire.common import WhenKnown, Wire, WireId, WireTime
@@ -94,14 +93,6 @@ class BulkTagged(Wire):
     count: int
 
 
-class TaggedAsset(Wire):
-    """What became of one asset."""
-
-    id: str
-    success: bool
-    error: WhenKnown[TagRefusal] = None
-
-
 def tag_response(tag: Tag, asset_count: int | None = None) -> TagResponse:
     return TagResponse(
         id=tag.id,
@@ -118,7 +109,3 @@ def tag_response(tag: Tag, asset_count: int | None = None) -> TagResponse:
 
 def seen_tag(seen: SeenTag) -> TagResponse:
     return tag_response(seen.tag, seen.asset_count)
-
-
-def tagged_asset(outcome: TagOutcome) -> TaggedAsset:
-    return TaggedAsset(id=outcome.id, success=outcome.refusal is None, error=outcome.refusal)
