@@ -111,6 +111,7 @@ BELLS: Mapping[str, Bell] = {
     "asset_restore": to_user("on_asset_restore", "asset_ids"),
     "stack_update": named_only("on_asset_stack_update"),
     "asset_delete": to_user("on_asset_delete", "asset_id"),
+    "album_update": to_user("on_album_update", "album_id"),
     "person_thumbnail": to_user("on_person_thumbnail", "person_id"),
     CONFIG_UPDATE: to_everyone("on_config_update"),
     "new_release": to_everyone("on_new_release", "release"),

@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
+from cluster.db.search_text import SQLITE_FUNCTION, plain_text
 from cluster.errors import SettingsInvalid
 
 BUSY_TIMEOUT_MS = 10_000
@@ -118,6 +119,7 @@ def _sqlite_engine(url: URL, durable: bool) -> Engine:
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
+        connection.create_function(SQLITE_FUNCTION, 1, plain_text, deterministic=True)
         _switch_to_wal(connection)
 
     @event.listens_for(engine, "begin")

@@ -97,7 +97,7 @@ def delete_many_assets(body: wire.DeleteAssets, services: ServicesOf, caller: De
 
 @router.get("/assets/{asset_id}")
 def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> wire.AssetResponse:
-    return wire.asset_response(*get_asset(services, caller.user_id, asset_id))
+    return wire.seen_asset(get_asset(services, caller.user_id, asset_id))
 
 
 @router.put("/assets/{asset_id}")

@@ -1,22 +1,39 @@
-"""Shows one asset to its owner. Whatever is missing or somebody else's reads the same to a client."""
+"""Shows one asset to its owner, and to whom an album shows it. Whatever is missing or somebody else's reads the same to
+a client."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import assets
+from cluster.db.queries import albums, assets
+from cluster.db.queries.asset_details import AssetDetails, details_of
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
 from cluster.errors import BadRequest
 from serve_app.deps import Services
 
 
-def get_asset(services: Services, user_id: str, asset_id: str) -> tuple[Asset, AssetExif | None]:
-    """The asset and what its file says. Raises BadRequest. Blocks."""
+@dataclass(frozen=True, slots=True)
+class SeenAsset:
+    """An asset as somebody sees it. `own`: whether it is theirs."""
+
+    asset: Asset
+    exif: AssetExif | None
+    details: AssetDetails
+    own: bool
+
+
+def get_asset(services: Services, user_id: str, asset_id: str) -> SeenAsset:
+    """The asset, what its file says, and what hangs on it. Raises BadRequest. Blocks."""
     with services.database.reader() as session:
         found = assets.asset_with_exif(session, asset_id)
-    if found is None or found[0].owner_id != user_id:
-        raise no_access("asset.read")
-    return found
+        if found is None:
+            raise no_access("asset.read")
+        asset, exif = found
+        own = asset.owner_id == user_id
+        if not own and not albums.shared_ids(session, user_id, [asset_id]):
+            raise no_access("asset.read")
+        return SeenAsset(asset, exif, details_of(session, [asset])[asset_id], own)
 
 
 def get_metadata(services: Services, user_id: str, asset_id: str) -> list[AssetMetadata]:
@@ -35,6 +52,12 @@ def check_access(services: Services, user_id: str, asset_id: str, permission: st
 def require_owned(session: Session, user_id: str, ids: Collection[str], permission: str) -> None:
     """Raises BadRequest unless all of these assets are the user's."""
     if len(assets.owned_ids(session, user_id, ids)) < len(set(ids)):
+        raise no_access(permission)
+
+
+def require_readable(session: Session, user_id: str, ids: Collection[str], permission: str) -> None:
+    """Raises BadRequest unless the user may see all of these assets: theirs, or in an album that they see."""
+    if len(albums.readable_ids(session, user_id, ids)) < len(set(ids)):
         raise no_access(permission)
 
 

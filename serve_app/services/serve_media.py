@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePath
 
-from cluster.db.queries import assets
+from cluster.db.queries import albums, assets
 from cluster.db.queries.assets import MediaSource
+from cluster.db.tables.asset import Asset
 from cluster.errors import NotFound, PathEscapes
 from cluster.storage.layout import inside
 from serve_app.deps import Services
@@ -72,6 +73,8 @@ def playback(services: Services, user_id: str, asset_id: str) -> ServedFile:
 def _source(services: Services, user_id: str, asset_id: str, permission: str) -> MediaSource:
     with services.database.reader() as session:
         source = assets.media_source(session, user_id, asset_id)
+        if source is None and albums.shared_ids(session, user_id, [asset_id]):
+            source = assets.media_source(session, session.get_one(Asset, asset_id).owner_id, asset_id)
     if source is None:
         raise no_access(permission)
     return source
@@ -83,12 +86,13 @@ def _derived(source: MediaSource, kind: str, edited: bool) -> str | None:
 
 def _served(services: Services, source: MediaSource, path: str, file_name: str) -> ServedFile:
     roots = [services.layout.media_root, *map(Path, source.import_paths)]
-    if not _within(Path(path), roots):
+    if not within(Path(path), roots):
         raise NotFound("Asset media not found")
     return ServedFile(Path(path), mime_type(path), file_name)
 
 
-def _within(path: Path, roots: Sequence[Path]) -> bool:
+def within(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether the path lies below one of these folders."""
     for root in roots:
         try:
             inside(root, path)

@@ -77,3 +77,8 @@ def update_preferences(
 def set_onboarded(services: Services, user_id: str, onboarded: bool) -> None:
     with services.database.session(durable=True) as session:
         session.get_one(User, user_id).is_onboarded = onboarded
+
+
+def preference(user: User, group: str, name: str, default: Any) -> Any:
+    """What the user chose; both names in the wire's spelling, as they are stored."""
+    return user.preferences.get(group, {}).get(name, default)  # type: ignore[attr-defined]

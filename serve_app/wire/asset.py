@@ -7,7 +7,7 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -23,13 +23,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from cluster.db.queries.asset_details import AssetDetails
+from cluster.db.queries.stacks import StackFacts
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
 from serve_app.services.asset_statistics import AssetCounts
 from serve_app.services.check_upload import Checked
+from serve_app.services.get_asset import SeenAsset
 from serve_app.services.run_asset_jobs import AssetJob
 from serve_app.services.update_asset import AssetChanges
 from serve_app.services.upload import UploadDetails, Uploaded
-from serve_app.wire.common import Wire, WireTime
+from serve_app.wire.common import WhenKnown, Wire, WireTime
+from serve_app.wire.person import PersonResponse, person_response
+from serve_app.wire.tag import TagResponse, tag_response
 from tasks.media.formats import mime_type
 
 Visibility = Literal["archive", "timeline", "hidden", "locked"]
@@ -325,8 +330,16 @@ class ExifResponse(Wire):
     rating: int | None = None
 
 
+class StackOfAsset(Wire):
+    """The stack that an asset is in."""
+
+    id: str
+    primary_asset_id: str
+    asset_count: int
+
+
 class AssetResponse(Wire):
-    """A photo or video as its owner sees it. `checksum` and `thumbhash` are base64, `duration` is milliseconds."""
+    """A photo or video as somebody sees it. `checksum` and `thumbhash` are base64, `duration` is milliseconds."""
 
     id: str
     owner_id: str
@@ -355,10 +368,10 @@ class AssetResponse(Wire):
     library_id: str | None = None
     has_metadata: bool = True
     resized: bool = True
-    exif_info: ExifResponse | None = None
-    people: list[dict[str, Any]] = Field(default_factory=list)
-    tags: list[dict[str, Any]] = Field(default_factory=list)
-    stack: dict[str, Any] | None = None
+    exif_info: WhenKnown[ExifResponse] = None
+    people: WhenKnown[list[PersonResponse]] = None
+    tags: WhenKnown[list[TagResponse]] = None
+    stack: StackOfAsset | None = None
 
 
 class ReadyAsset(Wire):
@@ -401,6 +414,9 @@ class UploadReady(Wire):
     exif: ReadyExif
 
 
+NOT_ASKED: Final = AssetDetails()
+
+
 def parse_date(text: str) -> datetime:
     """An ISO date with its zone, or else in UTC. Raises ValueError, OverflowError."""
     parsed = datetime.fromisoformat(text)
@@ -437,9 +453,15 @@ def metadata_response(row: AssetMetadata) -> MetadataResponse:
     return MetadataResponse(key=row.key, value=row.value, updated_at=row.updated_at)
 
 
-def asset_response(asset: Asset, exif: AssetExif | None) -> AssetResponse:
+def asset_response(
+    asset: Asset, exif: AssetExif | None, details: AssetDetails = NOT_ASKED, *, own: bool = True
+) -> AssetResponse:
+    """`own`: whether its owner looks. Others are not told what the owner likes, or who is in it."""
+    people = details.people if own or details.people is None else ()
+    fields = _shared(asset)
+    fields["is_favorite"] = own and asset.is_favorite
     return AssetResponse(
-        **_shared(asset),
+        **fields,
         original_path=asset.original_path,
         original_mime_type=mime_type(asset.original_file_name),
         updated_at=asset.updated_at,
@@ -448,7 +470,18 @@ def asset_response(asset: Asset, exif: AssetExif | None) -> AssetResponse:
         is_offline=asset.is_offline,
         duplicate_id=asset.duplicate_id,
         exif_info=None if exif is None else ExifResponse(**_exif(exif)),
+        people=None if people is None else [person_response(person) for person in people],
+        tags=None if details.tags is None else [tag_response(tag) for tag in details.tags],
+        stack=None if details.stack is None else stack_of_asset(details.stack),
     )
+
+
+def seen_asset(seen: SeenAsset) -> AssetResponse:
+    return asset_response(seen.asset, seen.exif, seen.details, own=seen.own)
+
+
+def stack_of_asset(stack: StackFacts) -> StackOfAsset:
+    return StackOfAsset(id=stack.stack_id, primary_asset_id=stack.primary_asset_id, asset_count=stack.count)
 
 
 def upload_ready(asset: Asset, exif: AssetExif) -> UploadReady:

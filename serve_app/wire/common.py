@@ -27,6 +27,12 @@ def _uuid(text: str) -> str:
     return text.lower()
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "Invalid input: text may not contain a null character")
+    return text
+
+
 def _is_none(value: object) -> bool:
     return value is None
 
@@ -47,6 +53,9 @@ WireTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str)]
 
 WireId = Annotated[StrictStr, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 """Ids in paths and bodies: a value that is no UUID of version 4 is a validation error."""
+
+PlainText = Annotated[StrictStr, AfterValidator(_without_nul)]
+"""Text that a database can hold."""
 
 WhenKnown = Annotated[Value | None, Field(exclude_if=_is_none)]
 """An answer's field that is left out when there is no value."""

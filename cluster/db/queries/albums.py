@@ -1,0 +1,223 @@
+"""Albums: who may see them, what is in them, and which assets are seen through them.
+
+An album is its owner's; others see it by a row of `album_user`. What is deleted, hidden or locked is in no album that
+anybody looks at.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE, in_pages
+from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
+from cluster.db.tables.asset import Asset
+from cluster.db.tables.user import User
+from cluster.db.upsert import upsert
+
+OWNER, EDITOR, VIEWER = "owner", "editor", "viewer"
+"""What somebody is to an album; the owner stands in the album itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an album shows. `first`, `last`: local times of its oldest and newest asset."""
+
+    count: int
+    first: datetime
+    last: datetime
+    changed_at: datetime
+
+
+def visible_albums(user_id: str) -> Select[str]:
+    """The ids of albums that the user owns or that are shared with them."""
+    shared = select(AlbumUser.album_id).where(AlbumUser.user_id == user_id)
+    mine = or_(Album.owner_id == user_id, Album.id.in_(shared))
+    return select(Album.id).where(Album.deleted_at.is_(None), mine)
+
+
+def album_for(session: Session, user_id: str, album_id: str) -> tuple[Album, str] | None:
+    """The album and what the user is to it; None when they may not see it."""
+    album = session.get(Album, album_id)
+    if album is None or album.deleted_at is not None:
+        return None
+    if album.owner_id == user_id:
+        return album, OWNER
+    member = session.get(AlbumUser, (album_id, user_id))
+    return None if member is None else (album, member.role)
+
+
+def visible_album_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
+    """Of these albums, those that the user may see."""
+    found: set[str] = set()
+    for page in in_pages(ids):
+        found.update(session.scalars(visible_albums(user_id).where(Album.id.in_(page))))
+    return found
+
+
+def list_albums(
+    session: Session,
+    user_id: str,
+    *,
+    album_id: str | None = None,
+    name: str | None = None,
+    owned: bool | None = None,
+    shared: bool | None = None,
+    asset_id: str | None = None,
+) -> list[Album]:
+    """Newest first. `shared`: whether somebody other than the owner sees it. `asset_id` outweighs the others."""
+    query = select(Album).where(Album.id.in_(visible_albums(user_id)))
+    if asset_id is not None:
+        query = query.where(Album.id.in_(select(AlbumAsset.album_id).where(AlbumAsset.asset_id == asset_id)))
+    else:
+        query = query.where(*_wanted(user_id, album_id, name, owned, shared))
+    return list(session.scalars(query.order_by(Album.created_at.desc(), Album.id)))
+
+
+def _wanted(
+    user_id: str, album_id: str | None, name: str | None, owned: bool | None, shared: bool | None
+) -> Iterable[ColumnElement[bool]]:
+    if album_id is not None:
+        yield Album.id == album_id
+    if name is not None:
+        yield Album.name == name
+    if owned is not None:
+        yield Album.owner_id == user_id if owned else Album.owner_id != user_id
+    if shared is not None:
+        others = exists().where(AlbumUser.album_id == Album.id)
+        yield others if shared else ~others
+
+
+def count_albums(session: Session, user_id: str) -> tuple[int, int, int]:
+    """(owned, shared with or by the user, owned and not shared)."""
+    others = exists().where(AlbumUser.album_id == Album.id)
+    rows = session.execute(select(Album.owner_id, others).where(Album.id.in_(visible_albums(user_id)))).all()
+    mine = [shared for owner, shared in rows if owner == user_id]
+    return len(mine), sum(shared for _, shared in rows), mine.count(False)
+
+
+def members_of(session: Session, album_ids: Collection[str]) -> dict[str, list[tuple[User, str]]]:
+    """Per album (user, role): the owner first, the others by name."""
+    found: dict[str, list[tuple[User, str]]] = {}
+    for page in in_pages(album_ids):
+        owners = select(Album.id, User).join(User, User.id == Album.owner_id).where(Album.id.in_(page))
+        for album_id, user in session.execute(owners):
+            found[album_id] = [(user, OWNER)]
+        others = (
+            select(AlbumUser.album_id, User, AlbumUser.role)
+            .join(User, User.id == AlbumUser.user_id)
+            .where(AlbumUser.album_id.in_(page), User.deleted_at.is_(None))
+            .order_by(User.name, User.id)
+        )
+        for album_id, user, role in session.execute(others):
+            found[album_id].append((user, role))
+    return found
+
+
+def contents_of(session: Session, album_ids: Collection[str]) -> dict[str, Contents]:
+    """What the albums show; empty ones are left out."""
+    found: dict[str, Contents] = {}
+    for page in in_pages(album_ids):
+        counted = (
+            select(
+                AlbumAsset.album_id,
+                func.count(),
+                func.min(Asset.local_date_time),
+                func.max(Asset.local_date_time),
+                func.max(Asset.updated_at),
+            )
+            .join(Asset, Asset.id == AlbumAsset.asset_id)
+            .where(AlbumAsset.album_id.in_(page), *shown())
+            .group_by(AlbumAsset.album_id)
+        )
+        found |= {row[0]: Contents(*row[1:]) for row in session.execute(counted)}
+    return found
+
+
+def contributors_of(session: Session, album_id: str) -> list[tuple[str, int]]:
+    """(user, number of their assets), the most first."""
+    count = func.count()
+    counted = (
+        select(Asset.owner_id, count)
+        .join(AlbumAsset, AlbumAsset.asset_id == Asset.id)
+        .where(AlbumAsset.album_id == album_id, *shown())
+        .group_by(Asset.owner_id)
+        .order_by(count.desc(), Asset.owner_id)
+    )
+    return [(row[0], row[1]) for row in session.execute(counted)]
+
+
+def newest_asset(session: Session, album_id: str) -> str | None:
+    """What stands for an album that has no picture of its own."""
+    newest = (
+        select(Asset.id)
+        .join(AlbumAsset, AlbumAsset.asset_id == Asset.id)
+        .where(AlbumAsset.album_id == album_id, *shown())
+        .order_by(Asset.local_date_time.desc(), Asset.id)
+    )
+    return session.scalar(newest.limit(1))
+
+
+def shown() -> tuple[ColumnElement[bool], ...]:
+    """Of an album's assets, those that people see."""
+    return Asset.deleted_at.is_(None), Asset.visibility.in_([TIMELINE, ARCHIVE])
+
+
+def ids_in_album(session: Session, album_id: str, ids: Collection[str]) -> set[str]:
+    """Of these assets, those that are in the album."""
+    found: set[str] = set()
+    for page in in_pages(ids):
+        inside = select(AlbumAsset.asset_id).where(AlbumAsset.album_id == album_id, AlbumAsset.asset_id.in_(page))
+        found.update(session.scalars(inside))
+    return found
+
+
+def add_to_album(session: Session, album_id: str, ids: Sequence[str], at: datetime) -> None:
+    """What is there already stays as it is."""
+    rows = [{"album_id": album_id, "asset_id": asset_id, "created_at": at} for asset_id in ids]
+    upsert(session, AlbumAsset, rows, key=["album_id", "asset_id"], keep=["created_at"])
+
+
+def remove_from_album(session: Session, album_id: str, ids: Collection[str]) -> None:
+    for page in in_pages(ids):
+        session.execute(
+            delete(AlbumAsset)
+            .where(AlbumAsset.album_id == album_id, AlbumAsset.asset_id.in_(page))
+            .execution_options(synchronize_session=False)
+        )
+
+
+def shared_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
+    """Of these assets, those that the user may see in an album, whoever's they are; so also the moving part of a photo
+    there."""
+    found: set[str] = set()
+    in_albums = (
+        select(AlbumAsset.asset_id)
+        .join(Asset, Asset.id == AlbumAsset.asset_id)
+        .where(AlbumAsset.album_id.in_(visible_albums(user_id)), Asset.deleted_at.is_(None), Asset.visibility != LOCKED)
+    )
+    for page in in_pages(ids):
+        found.update(session.scalars(in_albums.where(AlbumAsset.asset_id.in_(page))))
+        rest = [one for one in page if one not in found]
+        if rest:
+            moving = in_albums.with_only_columns(Asset.live_photo_video_id).where(Asset.live_photo_video_id.in_(rest))
+            found.update(session.scalars(moving))
+    return found
+
+
+def own_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
+    """Of these assets, the user's own but what is locked: what they may give away."""
+    found: set[str] = set()
+    for page in in_pages(ids):
+        mine = select(Asset.id).where(Asset.id.in_(page), Asset.owner_id == user_id, Asset.visibility != LOCKED)
+        found.update(session.scalars(mine))
+    return found
+
+
+def readable_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
+    """Of these assets, those that the user may see: their own but what is locked, and what albums show them."""
+    found = own_ids(session, user_id, ids)
+    rest = [one for one in ids if one not in found]
+    return found | shared_ids(session, user_id, rest) if rest else found

@@ -1,0 +1,209 @@
+"""Assets found by what is known of them: filters, orders, pages. Source: spec/api.md §5."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any, Final, TypeVarTuple
+
+from sqlalchemy import ColumnElement, Select, exists, false, func, select
+from sqlalchemy.orm import Session
+
+from cluster.db.queries.assets import DELETED, LOCKED
+from cluster.db.search_text import contains_text
+from cluster.db.tables.album import AlbumAsset
+from cluster.db.tables.asset import Asset, AssetExif, AssetFile
+from cluster.db.tables.person import AssetFace
+from cluster.db.tables.tag import Tag, TagAsset
+
+Found = tuple[Asset, AssetExif | None]
+Columns = TypeVarTuple("Columns")
+
+
+class AnyTags(Enum):
+    """Not None, which asks for what has no tag."""
+
+    ANY_TAGS = "any"
+
+
+ANY_TAGS: Final = AnyTags.ANY_TAGS
+
+EQUAL: Mapping[str, Any] = {
+    "id": Asset.id,
+    "checksum": Asset.checksum,
+    "type": Asset.type,
+    "visibility": Asset.visibility,
+    "library_id": Asset.library_id,
+    "favorite": Asset.is_favorite,
+    "offline": Asset.is_offline,
+    "make": AssetExif.make,
+    "model": AssetExif.model,
+    "lens_model": AssetExif.lens_model,
+    "city": AssetExif.city,
+    "state": AssetExif.state,
+    "country": AssetExif.country,
+    "rating": AssetExif.rating,
+}
+"""What may be asked for exactly; None asks for what has none."""
+
+CONTAINS: Mapping[str, Any] = {
+    "original_file_name": Asset.original_file_name,
+    "original_path": Asset.original_path,
+    "description": AssetExif.description,
+}
+"""What may be asked for in part, whatever the accents and the case."""
+
+TIMES: Mapping[str, Any] = {
+    "created": Asset.created_at,
+    "updated": Asset.updated_at,
+    "taken": Asset.file_created_at,
+    "trashed": Asset.deleted_at,
+}
+
+
+class SortField(StrEnum):
+    """What results may be ordered by."""
+
+    FILE_CREATED_AT = "file_created_at"
+    ORIGINAL_FILE_NAME = "original_file_name"
+    FILE_SIZE = "file_size"
+
+
+SORT_COLUMNS: Mapping[SortField, Any] = {
+    SortField.FILE_CREATED_AT: Asset.file_created_at,
+    SortField.ORIGINAL_FILE_NAME: Asset.original_file_name,
+    SortField.FILE_SIZE: AssetExif.file_size_bytes,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """One criterion."""
+
+    field: SortField
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetFilter:
+    """What all found assets have in common. What is not given is not asked for.
+
+    `equal`: name in EQUAL → value. `contains`: name in CONTAINS → text. `since`, `until`: name in TIMES → time,
+    inclusive. `files`: an asset's file type → its path. Several albums, people or tags: all of them; a tag stands for
+    those below it too. `has_text`: text in the picture. Without a visibility, all but what is locked.
+    """
+
+    owner_id: str
+    equal: Mapping[str, Any] = field(default_factory=dict)
+    contains: Mapping[str, str] = field(default_factory=dict)
+    since: Mapping[str, datetime] = field(default_factory=dict)
+    until: Mapping[str, datetime] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    album_ids: Sequence[str] = ()
+    person_ids: Sequence[str] = ()
+    tag_ids: Sequence[str] | AnyTags | None = ANY_TAGS
+    outside_albums: bool = False
+    motion: bool | None = None
+    encoded: bool | None = None
+    has_text: str | None = None
+    with_deleted: bool = False
+
+
+def search(
+    session: Session, wanted: AssetFilter, sorting: Sequence[Sorting], *, limit: int, offset: int = 0
+) -> list[Found]:
+    """One page, in this order; equal ones by id."""
+    query = _found(wanted).order_by(*_order(sorting)).limit(limit).offset(offset)
+    return [(row[0], row[1]) for row in session.execute(query)]
+
+
+def search_around(session: Session, wanted: AssetFilter, start: str, *, limit: int) -> list[Found]:
+    """Up to `limit`, by id from `start` on and then from the beginning: ids are drawn by lot, so any place among them
+    gives a sample without reading the rest."""
+    query = _found(wanted).order_by(Asset.id)
+    above = list(session.execute(query.where(Asset.id >= start).limit(limit)))
+    below = list(session.execute(query.where(Asset.id < start).limit(limit - len(above)))) if len(above) < limit else []
+    return [(row[0], row[1]) for row in (*above, *below)]
+
+
+def count(session: Session, wanted: AssetFilter) -> int:
+    query = _joined(select(func.count()).select_from(Asset)).where(*conditions(wanted))
+    return session.scalar(query) or 0
+
+
+def conditions(wanted: AssetFilter) -> Iterator[ColumnElement[bool]]:
+    """Over Asset and AssetExif (outer join)."""
+    yield Asset.owner_id == wanted.owner_id
+    yield Asset.status != DELETED
+    if "visibility" not in wanted.equal:
+        yield Asset.visibility != LOCKED
+    if not wanted.with_deleted:
+        yield Asset.deleted_at.is_(None)
+    for name, value in wanted.equal.items():
+        yield EQUAL[name].is_(None) if value is None else EQUAL[name] == value
+    for name, text in wanted.contains.items():
+        yield contains_text(CONTAINS[name], text)
+    for name, time in wanted.since.items():
+        yield TIMES[name] >= time
+    for name, time in wanted.until.items():
+        yield TIMES[name] <= time
+    yield from _membership(wanted)
+    yield from _files(wanted)
+
+
+def _membership(wanted: AssetFilter) -> Iterator[ColumnElement[bool]]:
+    for album_id in wanted.album_ids:
+        yield Asset.id.in_(select(AlbumAsset.asset_id).where(AlbumAsset.album_id == album_id))
+    for person_id in wanted.person_ids:
+        yield Asset.id.in_(assets_with_person(person_id))
+    if wanted.tag_ids is None:
+        yield ~exists().where(TagAsset.asset_id == Asset.id)
+    elif not isinstance(wanted.tag_ids, AnyTags):
+        for tag_id in wanted.tag_ids:
+            yield Asset.id.in_(assets_with_tag(tag_id))
+    if wanted.outside_albums:
+        yield ~exists().where(AlbumAsset.asset_id == Asset.id)
+
+
+def _files(wanted: AssetFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.motion is not None:
+        moving = Asset.live_photo_video_id
+        yield moving.is_not(None) if wanted.motion else moving.is_(None)
+    if wanted.encoded is not None:
+        video = exists().where(AssetFile.asset_id == Asset.id, AssetFile.type == "encoded_video")
+        yield video if wanted.encoded else ~video
+    for kind, path in wanted.files.items():
+        yield Asset.id.in_(select(AssetFile.asset_id).where(AssetFile.path == path, AssetFile.type == kind))
+    if wanted.has_text is not None:
+        yield false()  # no job reads texts yet, so no picture is known to have any
+
+
+def assets_with_person(person_id: str) -> Select[str]:
+    """The ids of assets that show somebody."""
+    return select(AssetFace.asset_id).where(
+        AssetFace.person_id == person_id, AssetFace.deleted_at.is_(None), AssetFace.is_visible
+    )
+
+
+def assets_with_tag(tag_id: str) -> Select[str]:
+    """The ids of assets that hang on a tag, or on one below it."""
+    family = select(Tag.id).where(Tag.id == tag_id).cte(recursive=True)
+    family = family.union(select(Tag.id).where(Tag.parent_id == family.c.id))
+    return select(TagAsset.asset_id).where(TagAsset.tag_id.in_(select(family.c.id)))
+
+
+def _found(wanted: AssetFilter) -> Select[Asset, AssetExif | None]:
+    return _joined(select(Asset, AssetExif)).where(*conditions(wanted))
+
+
+def _joined(query: Select[*Columns]) -> Select[*Columns]:
+    return query.outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
+
+
+def _order(sorting: Sequence[Sorting]) -> Iterator[ColumnElement[Any]]:
+    criteria = sorting or [Sorting(SortField.FILE_CREATED_AT)]
+    for one in criteria:
+        column = SORT_COLUMNS[one.field]
+        ordered = column.desc() if one.descending else column.asc()
+        yield ordered.nulls_last() if one.field is SortField.FILE_SIZE else ordered
+    yield Asset.id.desc() if criteria[-1].descending else Asset.id.asc()

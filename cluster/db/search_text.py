@@ -1,0 +1,93 @@
+"""SQL that SQLite and PostgreSQL spell differently: text that people search in, and the month of a time."""
+
+import unicodedata
+from typing import Any
+
+from sqlalchemy import ColumnElement, String
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement, func
+
+SQLITE_FUNCTION = "heliostat_plain"
+"""`plain_text` under this name, in every SQLite connection of ours."""
+
+
+class _Plain(FunctionElement[str]):
+    """`plain_text` of a column."""
+
+    type = String()
+    name = "plain"
+    inherit_cache = True
+
+
+class _Month(FunctionElement[str]):
+    """`2024-03` of a stored UTC time."""
+
+    type = String()
+    name = "month"
+    inherit_cache = True
+
+
+class _Position(FunctionElement[int]):
+    """Where a text begins within another, from 1; 0 when it does not."""
+
+    name = "position"
+    inherit_cache = True
+
+
+def plain_text(text: str | None) -> str | None:
+    """Without accents and case, so that `Ávila` is found as `avila`."""
+    if text is None or text.isascii():
+        return text.lower() if text else text
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in decomposed if not "\u0300" <= letter <= "\u036f").lower()
+
+
+def contains_text(column: Any, wanted: str) -> ColumnElement[bool]:
+    """Whether the column has `wanted` somewhere, whatever the accents and the case."""
+    return _Position(_Plain(column), plain_text(wanted)) > 0
+
+
+def month_of(column: Any) -> ColumnElement[str]:
+    """Year and month of a time in UTC, `2024-03`."""
+    return _Month(column)
+
+
+def folder_of(column: Any) -> ColumnElement[str]:
+    """What stands before the name in a path, with its slash: what is left when no sign of the name is."""
+    return func.rtrim(column, func.replace(column, "/", ""))
+
+
+@compiles(_Plain, "sqlite")
+def _plain_sqlite(element: _Plain, compiler: Any, **options: Any) -> str:
+    return f"{SQLITE_FUNCTION}({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Plain, "postgresql")
+def _plain_postgres(element: _Plain, compiler: Any, **options: Any) -> str:
+    # Nearly all names are ASCII, and those need no second look. U&'' needs standard_conforming_strings, the default.
+    text = compiler.process(element.clauses, **options)
+    marks = r"U&'[\0300-\036F]'"
+    return (
+        f"CASE WHEN octet_length({text}) = char_length({text}) THEN lower({text}) "
+        f"ELSE lower(regexp_replace(normalize({text}, NFKD), {marks}, '', 'g')) END"
+    )
+
+
+@compiles(_Position, "sqlite")
+def _position_sqlite(element: _Position, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Position, "postgresql")
+def _position_postgres(element: _Position, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Month, "sqlite")
+def _month_sqlite(element: _Month, compiler: Any, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, 7)"
+
+
+@compiles(_Month, "postgresql")
+def _month_postgres(element: _Month, compiler: Any, **options: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'YYYY-MM')"

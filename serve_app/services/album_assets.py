@@ -1,0 +1,112 @@
+"""Puts assets into albums and takes them out. The owner and editors may; each asset has an answer of its own.
+
+Source: spec/api.md §9.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from cluster.db.queries import albums
+from cluster.db.queries.albums import EDITOR, OWNER
+from cluster.db.tables.album import Album
+from serve_app.deps import Services
+from serve_app.services.albums import require_album, tell_members
+
+
+class Refusal(StrEnum):
+    """Why one of many did not do: the closed list that clients know."""
+
+    DUPLICATE = "duplicate"
+    NO_PERMISSION = "no_permission"
+    NOT_FOUND = "not_found"
+    UNKNOWN = "unknown"
+    VALIDATION = "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one of many. `refusal` None: it is done."""
+
+    id: str
+    refusal: Refusal | None = None
+
+
+def add_assets(services: Services, user_id: str, album_id: str, ids: Sequence[str]) -> list[Outcome]:
+    """In the order of the ids. Only one's own assets may be added. Raises BadRequest. Blocks."""
+    with services.database.session(durable=True) as session:
+        album = require_album(session, user_id, album_id, "albumAsset.create", roles=(OWNER, EDITOR))
+        mine = albums.own_ids(session, user_id, ids)
+        return _add(services, session, album, ids, mine)
+
+
+def add_assets_to_albums(
+    services: Services, user_id: str, album_ids: Sequence[str], ids: Sequence[str]
+) -> Refusal | None:
+    """What one may not do is left out; why, when nothing remains to do. Blocks."""
+    with services.database.session(durable=True) as session:
+        found = [albums.album_for(session, user_id, album_id) for album_id in dict.fromkeys(album_ids)]
+        writable = [one[0] for one in found if one is not None and one[1] in (OWNER, EDITOR)]
+        mine = albums.own_ids(session, user_id, ids)
+        if not writable or not mine:
+            return Refusal.NO_PERMISSION
+        outcomes = [one for album in writable for one in _add(services, session, album, sorted(mine), mine)]
+        return None if any(one.refusal is None for one in outcomes) else Refusal.DUPLICATE
+
+
+def remove_assets(services: Services, user_id: str, album_id: str, ids: Sequence[str]) -> list[Outcome]:
+    """In the order of the ids. Editors take out only what is theirs. Raises BadRequest. Blocks."""
+    with services.database.session(durable=True) as session:
+        album = require_album(session, user_id, album_id, "albumAsset.delete", roles=(OWNER, EDITOR))
+        inside = albums.ids_in_album(session, album_id, ids)
+        allowed = inside if album.owner_id == user_id else albums.own_ids(session, user_id, inside)
+
+        def refusal(asset_id: str, seen: set[str]) -> Refusal | None:
+            if asset_id not in inside or asset_id in seen:
+                return Refusal.NOT_FOUND
+            return None if asset_id in allowed else Refusal.NO_PERMISSION
+
+        outcomes = _one_by_one(ids, refusal)
+        done = [one.id for one in outcomes if one.refusal is None]
+        if done:
+            albums.remove_from_album(session, album_id, done)
+            if album.thumbnail_asset_id in done:
+                album.thumbnail_asset_id = None
+            _changed(services, session, album)
+        return outcomes
+
+
+def _add(services: Services, session: Session, album: Album, ids: Sequence[str], mine: set[str]) -> list[Outcome]:
+    inside = albums.ids_in_album(session, album.id, ids)
+
+    def refusal(asset_id: str, seen: set[str]) -> Refusal | None:
+        if asset_id in inside or asset_id in seen:
+            return Refusal.DUPLICATE
+        return None if asset_id in mine else Refusal.NO_PERMISSION
+
+    outcomes = _one_by_one(ids, refusal)
+    done = [one.id for one in outcomes if one.refusal is None]
+    if done:
+        albums.add_to_album(session, album.id, done, services.clock.now())
+        album.thumbnail_asset_id = album.thumbnail_asset_id or done[0]
+        _changed(services, session, album)
+    return outcomes
+
+
+def _one_by_one(ids: Sequence[str], refusal: Callable[[str, set[str]], Refusal | None]) -> list[Outcome]:
+    """`refusal(id, those done before)`."""
+    done: set[str] = set()
+    outcomes = []
+    for asset_id in ids:
+        outcomes.append(Outcome(asset_id, refusal(asset_id, done)))
+        if outcomes[-1].refusal is None:
+            done.add(asset_id)
+    return outcomes
+
+
+def _changed(services: Services, session: Session, album: Album) -> None:
+    album.updated_at = services.clock.now()
+    session.flush()
+    tell_members(services, session, album)

@@ -1,0 +1,72 @@
+"""Finds a user's assets by what is known of them: a page, a sample, a number. Source: spec/api.md §5."""
+
+import secrets
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from cluster.db.queries import albums, asset_search
+from cluster.db.queries.asset_details import details_of
+from cluster.db.queries.asset_search import AssetFilter, Found, Sorting
+from cluster.db.queries.assets import LOCKED
+from cluster.errors import NotAuthenticated
+from serve_app.deps import Services
+from serve_app.services.get_asset import SeenAsset, no_access
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What comes along with each asset."""
+
+    exif: bool = False
+    people: bool = False
+    stack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of results. `next_page` None: it is the last."""
+
+    assets: list[SeenAsset]
+    next_page: int | None
+
+
+def search_page(
+    services: Services, wanted: AssetFilter, sorting: Sequence[Sorting], shown: Shown, *, page: int, size: int
+) -> Page:
+    """`page`: 1 and up. Raises BadRequest, NotAuthenticated. Blocks."""
+    with services.database.reader() as session:
+        _check(session, wanted)
+        found = asset_search.search(session, wanted, sorting, limit=size + 1, offset=(page - 1) * size)
+        return Page(_seen(session, found[:size], shown), page + 1 if len(found) > size else None)
+
+
+def search_at_random(services: Services, wanted: AssetFilter, shown: Shown, *, size: int) -> list[SeenAsset]:
+    """A sample in any order. Raises BadRequest, NotAuthenticated. Blocks."""
+    with services.database.reader() as session:
+        _check(session, wanted)
+        found = asset_search.search_around(session, wanted, str(uuid.uuid4()), limit=size)
+        secrets.SystemRandom().shuffle(found)
+        return _seen(session, found, shown)
+
+
+def count_found(services: Services, wanted: AssetFilter) -> int:
+    """Raises BadRequest, NotAuthenticated. Blocks."""
+    with services.database.reader() as session:
+        _check(session, wanted)
+        return asset_search.count(session, wanted)
+
+
+def _check(session: Session, wanted: AssetFilter) -> None:
+    if wanted.equal.get("visibility") == LOCKED:
+        raise NotAuthenticated("Elevated permission is required")
+    if len(albums.visible_album_ids(session, wanted.owner_id, wanted.album_ids)) < len(set(wanted.album_ids)):
+        raise no_access("album.read")
+
+
+def _seen(session: Session, found: Iterable[Found], shown: Shown) -> list[SeenAsset]:
+    found = list(found)
+    details = details_of(session, [asset for asset, _ in found], people=shown.people, tags=False, stack=shown.stack)
+    return [SeenAsset(asset, exif if shown.exif else None, details[asset.id], own=True) for asset, exif in found]

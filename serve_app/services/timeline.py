@@ -1,0 +1,96 @@
+"""The timeline of a user, an album, a person or a tag, month by month. Source: spec/api.md §5."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from cluster.db.queries import timeline
+from cluster.db.queries.assets import ARCHIVE, LOCKED
+from cluster.db.queries.timeline import TimelineAsset, TimelineFilter
+from cluster.db.tables.tag import Tag
+from cluster.errors import BadRequest, NotAuthenticated
+from serve_app.deps import Services
+from serve_app.services.albums import require_album
+from serve_app.services.get_asset import no_access
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineRequest:
+    """`wanted.owner_id` None: nobody is named."""
+
+    wanted: TimelineFilter
+    descending: bool = True
+    with_partners: bool = False
+    with_coordinates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The assets of one month, in order. `stack_sizes` None: nobody asked. `viewer_id`: who looks."""
+
+    rows: Sequence[TimelineAsset]
+    stack_sizes: dict[str, int] | None
+    viewer_id: str
+    with_coordinates: bool
+
+
+def list_months(services: Services, user_id: str, asked: TimelineRequest) -> list[tuple[str, int]]:
+    """(`2024-03`, how many), in order. Raises BadRequest, NotAuthenticated. Blocks."""
+    with services.database.reader() as session:
+        counted = timeline.months(session, _checked(session, user_id, asked))
+    return sorted(counted.items(), reverse=asked.descending)
+
+
+def get_month(services: Services, user_id: str, asked: TimelineRequest, first_day: date) -> Month:
+    """The same for what is in the month that begins so. Raises BadRequest, NotAuthenticated. Blocks."""
+    with services.database.reader() as session:
+        wanted = _checked(session, user_id, asked)
+        rows = sorted(
+            timeline.month(session, wanted, *_bounds(first_day)),
+            key=_arrival if wanted.by_arrival else _moment,
+            reverse=asked.descending,
+        )
+        sizes = None
+        if wanted.primaries:
+            sizes = timeline.stack_sizes(session, [row.stack_id for row in rows if row.stack_id is not None])
+    return Month(rows, sizes, user_id, asked.with_coordinates)
+
+
+def _arrival(row: TimelineAsset) -> tuple[Any, ...]:
+    return row.created_at, row.id
+
+
+def _moment(row: TimelineAsset) -> tuple[Any, ...]:
+    """By day where it was taken, and within a day by what really came first: two cameras may differ in their zone."""
+    return row.local_date_time.date(), row.file_created_at, row.id
+
+
+def _bounds(first_day: date) -> tuple[datetime, datetime]:
+    start = datetime(first_day.year, first_day.month, 1, tzinfo=UTC)
+    if (start.year, start.month) == (9999, 12):
+        return start, datetime.max.replace(tzinfo=UTC)
+    return start, start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+
+
+def _checked(session: Session, user_id: str, asked: TimelineRequest) -> TimelineFilter:
+    """Whose timeline it is, if the user may see it."""
+    wanted = asked.wanted
+    if wanted.visibility == LOCKED:
+        raise NotAuthenticated("Elevated permission is required")
+    if wanted.owner_id not in (None, user_id):
+        raise no_access("timeline.read")  # only partners see each other's, and nobody has any yet
+    if wanted.album_id is not None:
+        require_album(session, user_id, wanted.album_id, "album.read")
+    if wanted.tag_id is not None:
+        tag = session.get(Tag, wanted.tag_id)
+        if tag is None or tag.owner_id != user_id:
+            raise no_access("tag.read")
+    archived = wanted.visibility in (None, ARCHIVE)
+    if asked.with_partners and (archived or wanted.trashed or wanted.favorite is not None):
+        raise BadRequest("withPartners is only supported for non-archived, non-trashed, non-favorited assets")
+    if wanted.owner_id is None and wanted.album_id is None:
+        return replace(wanted, owner_id=user_id)
+    return wanted
