@@ -34,6 +34,7 @@ MARKS: Mapping[str, tuple[str, float]] = {
     "thumbnails.cpu_ratio_to_sharp_p3": ("≤", 0.25),
     "thumbnails.cpu_ratio_to_sharp_none": ("≤", 0.4),
     "thumbnails.psnr_delta_db": ("≤", 1.0),
+    "metadata.cpu_ms": ("≤", 20),
     "pipeline.cpu_s_per_photo": ("≤", 0.20),
     "idle.pss_mb": ("≤", 1_300),
 }
@@ -68,10 +69,19 @@ def thumbnails(tell: Tell) -> dict[str, float]:
     return thumbnails.run()
 
 
+def metadata(tell: Tell) -> dict[str, float]:
+    """What extracting one photo's metadata costs."""
+    from bench import metadata
+
+    tell("metadata: 120 photos through the queue without Ray, three rounds")
+    return metadata.run()
+
+
 PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "queue": queue,
     "store": store,
     "thumbnails": thumbnails,
+    "metadata": metadata,
     "pipeline": lambda tell: pipeline.run(tell=tell),
     "api": lambda tell: api.run(tell=tell),
     "idle": lambda tell: idle.run(tell=tell),

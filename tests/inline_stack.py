@@ -64,12 +64,16 @@ class Stack:
     settler: Settler
     seen: list[tuple[JobName, str | None]] = field(default_factory=list)
 
-    def upload(self, name: str, content: bytes | Path, **columns: Any) -> str:
-        """Rows and a file as an accepted upload leaves them, and the first job of the chain. Returns the asset's id."""
+    def upload(self, name: str, content: bytes | Path, *, link: bool = False, **columns: Any) -> str:
+        """Rows and a file as an accepted upload leaves them, and the first job of the chain. Returns the asset's id.
+        `link`: the file is a link to `content`, which is not copied."""
         asset_id, now = str(uuid.uuid4()), datetime.now(UTC)
         path = self.media / "upload" / self.owner / f"{uuid.uuid4()}{Path(name).suffix.lower()}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        if link and isinstance(content, Path):
+            path.symlink_to(content.absolute())
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
         row = Asset(
             id=asset_id,
             owner_id=self.owner,
