@@ -1,6 +1,5 @@
-"""Small photos with known contents and full camera data, made on the spot; and files that only look like photos."""
+"""Small photos with known contents and full camera data, made on the spot; and a file that only looks like one."""
 
-import io
 import struct
 import zlib
 from pathlib import Path
@@ -42,26 +41,6 @@ def _photo(path: Path, seed: int, number: int, size: tuple[int, int]) -> Path:
     }
     image.save(path, "JPEG", quality=85, exif=piexif.dump(exif))
     return path
-
-
-def bad_files(folder: Path) -> dict[Path, str]:
-    """Files that the server takes by their name and cannot show: file → a word of the reason."""
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = io.BytesIO()
-    noise = np.random.default_rng(7).integers(0, 256, (400, 600, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(whole, "JPEG", quality=90)
-    made: dict[str, tuple[bytes, str]] = {
-        "cut_short.jpg": (whole.getvalue()[: len(whole.getvalue()) // 2], "cut_short.jpg"),
-        "really_text.jpg": (b"Dear diary, this is no photo.\n" * 50, "really_text.jpg"),
-        "bomb.png": (png_bomb(60_000, 60_000), "60000"),
-        "garbage.heic": (bytes(np.random.default_rng(8).integers(0, 256, 5000, np.uint8)), "garbage.heic"),
-    }
-    found = {}
-    for name, (content, word) in made.items():
-        path = folder / name
-        path.write_bytes(content)
-        found[path] = word
-    return found
 
 
 def png_bomb(width: int, height: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Photos go in over HTTP; metadata, thumbnails and a thumbhash come out. What cannot be read is said by name."""
+"""Photos go in over HTTP; metadata, thumbnails and a thumbhash come out."""
 
 import io
 import json
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from serve_app.client import ApiRefused, media_files, sha1_hex, sidecar_of
-from tests.e2e.photos import CAMERA, bad_files, make_photos
-from tests.e2e.real_stack import RealStack, describe, wait_until
+from tests.e2e.photos import CAMERA, make_photos
+from tests.e2e.real_stack import RealStack, describe
 from tests.programs import program
 from tests.shared_media import find_shared_dir
 
@@ -132,33 +132,6 @@ def test_a_second_upload_is_a_duplicate(stack: RealStack, photos: list[Photo]) -
     assert stack.client.known_files([(photos[0].path, sha1_hex(photos[0].path))]) == {photos[0].path: photos[0].id}
 
     assert stack.count() == before
-
-
-def test_a_bad_file_is_a_failed_job_that_names_it_and_its_good_neighbours_finish(
-    stack: RealStack, photos: list[Photo], tmp_path: Path
-) -> None:
-    bad = bad_files(tmp_path / "bad")
-    good = make_photos(tmp_path / "good", len(bad), seed=2, size=(400, 300))
-    good_ids = []
-    # one bad, one good: they share calls
-    for bad_path, good_path in zip(bad, good, strict=True):
-        stack.client.upload(bad_path, sha1_hex(bad_path))
-        good_ids.append(stack.client.upload(good_path, sha1_hex(good_path))[1])
-    try:
-        wait_until(stack.is_idle, EVERY_PHOTO_S, "the bad files to be judged")
-
-        errors = [job["data"]["error"] for job in stack.failed_jobs("thumbnailGeneration")]
-        for path, word in bad.items():
-            about = [error for error in errors if path.name in error]
-            assert len(about) == 1, (path.name, errors)
-            assert word in about[0]
-            assert len(about[0].replace(path.name, "")) > 10, about  # a reason besides the name
-        assert len(errors) == len(bad)
-        assert all(stack.asset(asset_id)["thumbhash"] for asset_id in good_ids)
-    finally:
-        for queue in stack.failed():
-            stack.client.command(queue, "clear-failed")
-    assert stack.failed() == {}
 
 
 def test_an_empty_file_is_refused_at_the_door(stack: RealStack, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cluster.db.engine import Database
@@ -22,7 +23,7 @@ from cluster.settings import read_settings
 from cluster.storage.mounts import check_folders
 from serve_app.client import sha1_hex
 from tests.e2e.photos import make_photos
-from tests.e2e.real_stack import RealStack, describe, discard, prepared_stack, real_stack, wait_until
+from tests.e2e.real_stack import EMAIL, RealStack, describe, discard, prepared_stack, real_stack, wait_until
 from tests.programs import program, skip_or_fail
 from tests.shared_media import REPOSITORY
 
@@ -224,3 +225,19 @@ def run_up(stack: RealStack, **environ: str) -> subprocess.CompletedProcess[str]
         timeout=REFUSED_S,
         check=False,
     )
+
+
+def test_a_failed_sign_in_is_logged_with_the_address_that_proxies_tell(stack: RealStack) -> None:
+    """By HAProxy, in front of every replica, and by a proxy on this machine before it."""
+    wrong = {"email": EMAIL, "password": "not this one"}
+    for headers, address in (({}, "127.0.0.1"), ({"x-forwarded-for": "10.9.8.7, 203.0.113.9"}, "203.0.113.9")):
+        answer = httpx.post(f"{stack.url}/api/auth/login", json=wrong, headers=headers)
+        assert answer.status_code == 401
+        line = f"sign-in as {EMAIL} from {address}: wrong email or password"
+        wait_until(lambda line=line: line in logs(stack), 10, f"the log to say {line}")
+
+
+def logs(stack: RealStack) -> str:
+    """What the processes of this run have logged."""
+    folder = stack.state_dir / "ray" / "session_latest" / "logs"
+    return "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
