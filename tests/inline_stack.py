@@ -16,7 +16,8 @@ from cluster.db.engine import Database
 from cluster.db.migrations import migrate
 from cluster.db.queue_store import SqlQueueStore
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
-from cluster.db.tables.job import Event
+from cluster.db.tables.base import from_ms
+from cluster.db.tables.job import Event, Job
 from cluster.db.tables.user import User
 from cluster.loops.dispatcher import Dispatcher, Identity
 from cluster.loops.in_flight import InFlight
@@ -126,6 +127,12 @@ class Stack:
         until_s, before = time.monotonic() + timeout_s, len(self.seen)
         while len(self.seen) == before and time.monotonic() < until_s:
             self.settler.tick()
+
+    def end_delays(self) -> None:
+        """What was put off is due now."""
+        with self.store.transaction() as tx:
+            tx.execute(update(Job).where(Job.state == JobState.DELAYED).values(run_at=from_ms(0)))
+            self.store.promote_due(tx)
 
     def failed(self) -> dict[str | None, JobRecord]:
         """Failed jobs by asset."""

@@ -11,16 +11,18 @@ import logging
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
+from cluster.db.queries.moves import INTENDED, moves_of
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.errors import UnreadableMedia
 from cluster.names import JobName
-from cluster.queue.job import Fact, JobSpec, Lease, Loaded, Skipped
+from cluster.queue.job import Fact, JobSpec, Lease, Loaded, Skipped, Snooze, asset_job
 from cluster.storage.files import fsync_folder
 from tasks.job import NO_FACTS, Context, Job
 from tasks.jobs.check_sidecar import link_sidecar, roots_of, sidecar_rows
@@ -56,12 +58,34 @@ class WriteOutput:
     values: Mapping[str, Any]
 
 
+MOVE_TAKES_AT_MOST = timedelta(minutes=10)
+"""A move that was begun before was given up, and nothing waits for it."""
+MOVE_PAUSE_S = 10.0
+
+
 def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
     exif = select(AssetExif).where(AssetExif.asset_id.in_([lease.payload["id"] for lease in leases]))
     facts = {row.asset_id: row for row in context.session.scalars(exif)}
     rows = sidecar_rows(context, [lease.payload["id"] for lease in leases])
     ids = [lease.payload["id"] for lease in leases]
-    return [_input(rows.get(asset_id), facts.get(asset_id), context) for asset_id in ids]
+    moving = _on_the_move(context, ids)
+    return [
+        Snooze(MOVE_PAUSE_S, "its files are being moved")
+        if asset_id in moving
+        else _input(rows.get(asset_id), facts.get(asset_id), context)
+        for asset_id in ids
+    ]
+
+
+def _on_the_move(context: Context, asset_ids: Sequence[str]) -> set[str]:
+    """Assets of which a file may be at two places just now: what is written to the one, the other would not say."""
+    since = context.now - MOVE_TAKES_AT_MOST
+    moves = moves_of(context.session, asset_ids)
+    return {
+        asset_id
+        for asset_id, files in moves.items()
+        if any(move.state == INTENDED and move.updated_at > since for move in files)
+    }
 
 
 def _input(row: Any, exif: AssetExif | None, context: Context) -> WriteInput | Skipped:
@@ -128,6 +152,11 @@ def save(context: Context, lease: Lease, output: WriteOutput) -> frozenset[Fact]
         if Path(output.path).is_relative_to(context.layout.media_root):
             context.store.enqueue(session, [delete_files([output.path])])
         return frozenset({GONE})
+    row = sidecar_rows(context, [asset_id])[asset_id]
+    target = sidecar_to_write(Path(row.original_path), Path(row.sidecar_path) if row.sidecar_path else None)
+    if str(target) != output.path or _on_the_move(context, [asset_id]):
+        _write_again(context, asset_id, output.path, linked=row.sidecar_path)
+        return NO_FACTS
     fsync_folder(Path(output.path).parent)
     link_sidecar(context, asset_id, output.path)
     exif = session.scalars(select(AssetExif).where(AssetExif.asset_id == asset_id).with_for_update()).one_or_none()
@@ -135,6 +164,14 @@ def save(context: Context, lease: Lease, output: WriteOutput) -> frozenset[Fact]
         exif.locked_properties = still_locked(exif, output.values)
         exif.updated_at = context.now
     return NO_FACTS
+
+
+def _write_again(context: Context, asset_id: str, path: str, linked: str | None) -> None:
+    """A move overtook us: everything stays locked and is written where the files are then."""
+    jobs = [replace(asset_job(SPEC.name, asset_id), delay_s=MOVE_PAUSE_S)]
+    if path != linked:
+        jobs.append(delete_files([path]))
+    context.store.enqueue(context.session, jobs)
 
 
 def still_locked(exif: AssetExif, written: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from cluster.db.tables.asset import AssetExif
+from cluster.db.tables.move import MoveHistory
 from cluster.names import JobName
 from cluster.queue.job import NewJob, Skipped, asset_job
 from cluster.storage.files import sha1_of
@@ -201,6 +202,49 @@ def test_a_change_during_the_write_stays_locked(stack: Stack) -> None:
 
     assert (stack.exif(asset_id).description, stack.exif(asset_id).locked_properties) == ("second", [])
     assert exiftool(stack.files(asset_id)["sidecar"])["Description"] == "second"
+
+
+def test_a_move_meanwhile_makes_it_write_again_where_the_files_are_then(stack: Stack) -> None:
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+    stack.drain()
+    set_by_hand(stack, asset_id, rating=2)
+    old = original(stack, asset_id)
+    new = old.with_name("moved.jpg")
+    stack.enqueue(asset_job(WRITE, asset_id))
+    stack.dispatcher.tick()  # leased and loaded
+    new.hardlink_to(old)  # the old name goes when no job needs it any more
+    stack.change(asset_id, original_path=str(new))
+    stack.settle_one()
+
+    assert stack.exif(asset_id).locked_properties == ["rating"]
+    stack.drain(leave_delayed=True)
+    stack.end_delays()
+    stack.drain()
+
+    assert stack.files(asset_id)["sidecar"] == Path(f"{new}.xmp")
+    assert (stack.exif(asset_id).rating, stack.exif(asset_id).locked_properties) == (2, [])
+    assert {path.name for path in new.parent.iterdir()} == {old.name, "moved.jpg", "moved.jpg.xmp"}
+
+
+def test_files_that_are_being_moved_are_waited_for(stack: Stack) -> None:
+    asset_id = stack.upload("a.jpg", photo(64, 48))
+    stack.drain()
+    set_by_hand(stack, asset_id, rating=2)
+    move = {"entity_id": asset_id, "path_type": "original", "old_path": "/a", "new_path": "/b"}
+    with stack.database.session() as session:
+        times = {"created_at": stack.clock.now(), "updated_at": stack.clock.now()}
+        session.add(MoveHistory(id="move", **move, **times))
+    stack.enqueue(asset_job(WRITE, asset_id))
+    stack.drain(leave_delayed=True)
+    assert stack.exif(asset_id).locked_properties == ["rating"]
+    assert "sidecar" not in stack.files(asset_id)
+
+    with stack.database.session() as session:
+        session.delete(session.get_one(MoveHistory, "move"))
+    stack.end_delays()
+    stack.drain()
+
+    assert stack.exif(asset_id).locked_properties == []
 
 
 def test_a_sidecar_that_cannot_be_written_loses_nothing(stack: Stack) -> None:
