@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import select, union_all
 
+from cluster.db.queries.assets import in_pages
 from cluster.db.tables.asset import Asset, AssetFile
 from cluster.names import JobName
 from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Skipped
@@ -46,9 +47,12 @@ def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
 
 
 def _named_by_rows(context: Context, paths: set[str]) -> set[str]:
-    files = select(AssetFile.path).where(AssetFile.path.in_(paths))
-    originals = select(Asset.original_path).where(Asset.original_path.in_(paths))
-    return set(context.session.scalars(union_all(files, originals)))
+    named: set[str] = set()
+    for page in in_pages(paths):
+        files = select(AssetFile.path).where(AssetFile.path.in_(page))
+        originals = select(Asset.original_path).where(Asset.original_path.in_(page))
+        named.update(context.session.scalars(union_all(files, originals)))
+    return named
 
 
 def work(given: DeleteInput, tools: Tools) -> None:

@@ -15,7 +15,11 @@ from cluster.db.tables.tag import Tag, TagAsset
 from cluster.db.tables.user import Session, User
 from cluster.names import JobName, QueueName
 from cluster.queue.job import NewEvent, NewJob
+from cluster.settings import read_settings
+from cluster.system_config import defaults
 from tasks.jobs import clean_up_history, clean_up_people
+from tasks.timetable import nightly_jobs
+from tests.camera import photo
 from tests.inline_stack import Stack
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,6 +64,18 @@ def person(stack: Stack, name: str) -> Path:
 def face(stack: Stack, asset_id: str, of: str, *, deleted: bool = False, visible: bool = True) -> None:
     row = {"id": str(uuid.uuid4()), "asset_id": asset_id, "person_id": of, "is_visible": visible}
     add(stack, AssetFace(**row, deleted_at=NOW if deleted else None, **STAMPS))
+
+
+def test_a_whole_night_runs_through_and_leaves_a_library_as_it_was(stack: Stack) -> None:
+    stack.upload("a.jpg", photo(64, 48))
+    stack.drain()
+    night = nightly_jobs(defaults(read_settings({"HOME": "/"})))
+    stack.seen.clear()
+    stack.enqueue(*night)
+    stack.drain()
+    assert stack.failed() == {}
+    assert {name for name, _ in stack.seen} == {job.name for job in night}
+    assert len(ids(stack, Asset)) == 1
 
 
 def test_people_without_a_face_to_see_go_with_their_pictures(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

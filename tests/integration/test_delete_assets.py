@@ -19,6 +19,7 @@ from cluster.queue.job import NewJob
 from tasks import queue_all
 from tasks.jobs import delete_assets
 from tasks.jobs.delete_assets import delete_asset
+from tasks.jobs.delete_files import delete_files
 from tests.camera import photo
 from tests.inline_stack import Stack, names_seen
 
@@ -271,6 +272,16 @@ def test_a_path_that_another_row_names_is_kept(stack: Stack) -> None:
     stack.change(asset_id, original_path=shared)
     delete(stack, asset_id)
     assert Path(shared).exists()
+
+
+def test_more_files_than_a_statement_takes_go_at_once(stack: Stack) -> None:
+    last = stack.media / "last.jpg"
+    stack.media.mkdir(parents=True, exist_ok=True)
+    last.write_bytes(b"x")
+    stack.enqueue(delete_files([*(f"/never/{number}" for number in range(40_000)), str(last)]))
+    stack.drain()
+    assert stack.failed() == {}
+    assert not last.exists()
 
 
 def test_the_job_carries_immich_s_payload_and_waits_once(stack: Stack) -> None:
