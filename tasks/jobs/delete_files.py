@@ -13,6 +13,7 @@ from sqlalchemy import select, union_all
 
 from cluster.db.queries.assets import in_pages
 from cluster.db.tables.asset import Asset, AssetFile
+from cluster.db.tables.person import Person
 from cluster.names import JobName
 from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Skipped
 from tasks.job import NO_FACTS, Context, Job
@@ -51,7 +52,8 @@ def _named_by_rows(context: Context, paths: set[str]) -> set[str]:
     for page in in_pages(paths):
         files = select(AssetFile.path).where(AssetFile.path.in_(page))
         originals = select(Asset.original_path).where(Asset.original_path.in_(page))
-        named.update(context.session.scalars(union_all(files, originals)))
+        faces = select(Person.thumbnail_path).where(Person.thumbnail_path.in_(page))
+        named.update(context.session.scalars(union_all(files, originals, faces)))
     return named
 
 

@@ -24,9 +24,6 @@ NOT_IMPLEMENTED: tuple[JobName, ...] = (
     J.ASSET_DETECT_DUPLICATES,
     J.OCR_QUEUE_ALL,
     J.OCR,
-    J.FILE_MIGRATION_QUEUE_ALL,
-    J.ASSET_FILE_MIGRATION,
-    J.PERSON_FILE_MIGRATION,
 )
 """Later issues empty this list."""
 

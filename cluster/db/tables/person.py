@@ -17,6 +17,7 @@ class Person(Base):
     __tablename__ = "person"
     __table_args__ = (
         Index("ix_person_owner_id", "owner_id"),
+        Index("ix_person_thumbnail_path", "thumbnail_path"),
         partial_index("ix_person_face_asset_id", "face_asset_id", where="face_asset_id IS NOT NULL"),
     )
 

@@ -78,6 +78,7 @@ def create_people() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_person"),
     )
     op.create_index("ix_person_owner_id", "person", ["owner_id"])
+    op.create_index("ix_person_thumbnail_path", "person", ["thumbnail_path"])
     op.create_table(
         "asset_face",
         sa.Column("id", sa.String(length=36), nullable=False),
