@@ -1,6 +1,7 @@
 """Originals, sidecars and motion parts where the storage template wants them, on both databases, without Ray."""
 
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -321,3 +322,21 @@ def test_a_history_row_of_nobody_goes(stack: MoveStack) -> None:
     assert stack.on_disk() == {"library/1.jpg"}  # where a move began is not ours to judge
     with stack.database.reader() as session:
         assert session.scalars(select(Asset.id)).all() == []
+
+
+@pytest.mark.parametrize(("zone", "folder"), [("America/New_York", "2021-07-14T12"), ("Asia/Tokyo", "2021-07-15T01")])
+def test_dates_are_those_of_the_servers_zone(
+    sqlite_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, folder: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        with move_stack(sqlite_database_url, tmp_path / "media") as stack:
+            stack.set_template("{{y}}-{{MM}}-{{dd}}T{{HH}}/{{filename}}")
+            photo = stack.add_asset(stack.add_user("ann"), "a.jpg")
+            stack.enqueue(LIBRARY)
+            stack.run()
+            assert stack.place(photo) == f"library/ann/{folder}/a.jpg"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
