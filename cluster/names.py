@@ -37,7 +37,7 @@ class WorkerName(StrEnum):
 
 
 class JobName(StrEnum):
-    """Every job of Immich 3.1. Source: spec/queues.md §3."""
+    """Every job of Immich 3.1, source: spec/queues.md §3. Below them ours: clients see them by their `wire_name`."""
 
     ASSET_GENERATE_THUMBNAILS_QUEUE_ALL = "AssetGenerateThumbnailsQueueAll"
     ASSET_GENERATE_THUMBNAILS = "AssetGenerateThumbnails"
@@ -105,6 +105,9 @@ class JobName(StrEnum):
     INTEGRITY_CHECKSUM_FILES_REFRESH = "IntegrityChecksumFilesRefresh"
     INTEGRITY_DELETE_REPORT_TYPE = "IntegrityDeleteReportType"
     INTEGRITY_DELETE_REPORTS = "IntegrityDeleteReports"
+
+    # ours
+    RECONCILE = "Reconcile"
 
 
 Q, J = QueueName, JobName
@@ -176,7 +179,11 @@ QUEUE_OF_JOB: dict[JobName, QueueName] = {
     J.INTEGRITY_CHECKSUM_FILES_REFRESH: Q.INTEGRITY_CHECK,
     J.INTEGRITY_DELETE_REPORT_TYPE: Q.INTEGRITY_CHECK,
     J.INTEGRITY_DELETE_REPORTS: Q.INTEGRITY_CHECK,
+    J.RECONCILE: Q.INTEGRITY_CHECK,
 }
+
+OWN_JOBS = frozenset({J.RECONCILE})
+"""Jobs that Immich does not know: each has a `wire_name`."""
 
 SEQUENTIAL_QUEUES = frozenset(
     {Q.FACIAL_RECOGNITION, Q.DUPLICATE_DETECTION, Q.STORAGE_TEMPLATE_MIGRATION, Q.BACKUP_DATABASE}

@@ -1,4 +1,4 @@
-"""The `heliostat` command: up, upload, jobs, demo, doctor, migrate, restore."""
+"""The `heliostat` command: up, upload, jobs, demo, doctor, migrate, restore, reconcile."""
 
 import os
 import sys
@@ -157,6 +157,17 @@ def restore(
     typer.echo("The backup is in place.")
     if kept:
         typer.echo(f"The database before is kept as {kept}: delete it when all is well.")
+
+
+@app.command()
+def reconcile(
+    wait: Annotated[bool, typer.Option(help="until it has ended, and say what was missing")] = True,
+) -> None:
+    """Compare database, disk and queue, and enqueue exactly what is missing. Needs the database, not the API."""
+    from serve_app.bootstrap import build_services
+    from serve_app.cli_reconcile import run_reconciliation
+
+    run_reconciliation(build_services(_settings()), wait, typer.echo)
 
 
 def _url(url: str) -> str:

@@ -130,6 +130,23 @@ def follow(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> Fol
     )
 
 
+def leads_to(name: JobName, payload: Payload, wanted: JobName) -> bool:
+    """Whether a job with this payload is `wanted`, or will cause one when all goes well. Facts are taken to hold."""
+    return name is wanted or any(
+        leads_to(arrow.then, _job(arrow, payload).payload, wanted)
+        for arrow in ARROWS
+        if arrow.after is name and arrow.when(payload)
+    )
+
+
+def jobs_before(wanted: JobName) -> frozenset[JobName]:
+    """`wanted`, and every job that may lead to it."""
+    found = {wanted}
+    while more := {arrow.after for arrow in ARROWS if arrow.then in found} - found:
+        found |= more
+    return frozenset(found)
+
+
 def follow_failure(lease: Lease, attempt: FailedAttempt) -> FollowUps:
     """What the last failure of a job causes. Implements `cluster.loops.settler.OnFailed`."""
     if lease.name not in TOLD_OF_FAILURE:

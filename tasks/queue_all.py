@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cluster.names import JobName
 from cluster.queue.job import Done, JobSpec, Lease, More, Place, Priority, asset_job
 from tasks.job import Context
+from tasks.missing import Missing, under_way
 
 PAGE = 1000
 """Assets per transaction. Source: spec/queues.md §2."""
@@ -28,10 +29,19 @@ def cursor(lease: Lease) -> str:
     return str(lease.payload.get("after", ""))
 
 
-def queue_page(context: Context, lease: Lease, name: JobName, asset_ids: Sequence[str]) -> Done | More:
-    """Enqueue `name` for one page of assets, in the order of their ids; a full page asks for the next."""
+def queue_page(context: Context, lease: Lease, missing: Missing, asset_ids: Sequence[str]) -> Done | More:
+    """Enqueue the job for one page of assets, in the order of their ids; a full page asks for the next.
+
+    Unless all are wanted, those of which the job runs now, or is sure to come, are left out: it would be done twice.
+    """
+    wanted = asset_ids
+    if not forced(lease):
+        busy = under_way(context, missing.job, asset_ids)
+        lacking = missing.lacking(context, [asset_id for asset_id in asset_ids if asset_id not in busy])
+        wanted = [asset_id for asset_id in asset_ids if asset_id in lacking]
     priority = Priority.NIGHTLY if lease.payload.get("nightly") else Priority.BACKLOG
-    context.store.enqueue(context.session, [asset_job(name, asset_id, priority=priority) for asset_id in asset_ids])
+    jobs = [asset_job(missing.job, asset_id, priority=priority) for asset_id in wanted]
+    context.store.enqueue(context.session, jobs)
     if len(asset_ids) < PAGE:
         return Done()
     return More(None, {**lease.payload, "after": asset_ids[-1]})

@@ -35,6 +35,7 @@ from tasks.jobs import (
     migrate_storage_template,
     not_implemented,
     picture_person,
+    reconcile,
     refresh_integrity_reports,
     remove_library_files,
     scan_libraries,
@@ -87,6 +88,7 @@ JOBS: tuple[AnyJob, ...] = (
     *refresh_integrity_reports.JOBS,
     delete_integrity_reports.BY_TYPE,
     delete_integrity_reports.JOB,
+    reconcile.JOB,
     *not_implemented.JOBS,
 )
 

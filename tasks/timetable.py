@@ -24,7 +24,7 @@ def nightly_cron(config: SystemConfig) -> str:
 
 
 def nightly_jobs(config: SystemConfig) -> Sequence[NewJob]:
-    """In Immich's order."""
+    """In Immich's order; ours comes last."""
     wanted = config.nightly_tasks
     jobs: list[NewJob] = []
     if wanted.database_cleanup:
@@ -44,7 +44,7 @@ def nightly_jobs(config: SystemConfig) -> Sequence[NewJob]:
         jobs.append(nightly_job(J.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL, force=False, nightly=True))
     if wanted.cluster_new_faces:
         jobs.append(nightly_job(J.FACIAL_RECOGNITION_QUEUE_ALL, force=False, nightly=True))
-    return jobs
+    return [*jobs, nightly_job(J.RECONCILE)]
 
 
 TIMETABLE: tuple[TimetableEntry, ...] = (

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import StrictBool
+from pydantic import StrictBool, WithJsonSchema
 
-from cluster.names import JobName, QueueName
+from cluster.names import OWN_JOBS, JobName, QueueName
 from cluster.queue.states import JobState
 from cluster.queue.store import JobRecord, QueueCounts
 from serve_app.wire.common import Wire
@@ -109,11 +109,14 @@ class QueueSeen(Wire):
     statistics: Counts
 
 
+WIRE_JOBS = [name.value for name in JobName if name not in OWN_JOBS]
+
+
 class JobSeen(Wire):
     """A job in a list. `timestamp`: milliseconds since 1970 when it was enqueued."""
 
     id: str
-    name: JobName
+    name: Annotated[JobName, WithJsonSchema({"type": "string", "enum": WIRE_JOBS})]
     data: dict[str, Any]
     timestamp: int
 

@@ -13,12 +13,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, not_, select
 
+from cluster.db.queries.assets import ids_where
 from cluster.db.tables.asset import Asset, AssetFile, Library
 from cluster.db.upsert import upsert
 from cluster.names import JobName
 from cluster.queue.job import Done, Fact, JobSpec, Lease, Loaded, More, Skipped
 from tasks.job import NO_FACTS, Context, Job, RowJob
 from tasks.media.sidecar import find_sidecar
+from tasks.missing import Missing
 from tasks.pipeline import GONE
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
@@ -51,9 +53,20 @@ def select_page(context: Context, lease: Lease) -> Done | More:
     """Queue every asset, or those without a sidecar."""
     chosen: list[ColumnElement[bool]] = [Asset.id > cursor(lease)]
     if not forced(lease):
-        chosen.append(not_(exists().where(AssetFile.asset_id == Asset.id, AssetFile.type == SIDECAR)))
+        chosen.append(not_(_linked()))
     page = context.session.scalars(select(Asset.id).where(*chosen).order_by(Asset.id).limit(PAGE)).all()
-    return queue_page(context, lease, SPEC.name, page)
+    return queue_page(context, lease, MISSING, page)
+
+
+def _without_sidecar(context: Context, asset_ids: Sequence[str]) -> set[str]:
+    return ids_where(context.session, asset_ids, [not_(_linked())])
+
+
+def _linked() -> Any:
+    return exists().where(AssetFile.asset_id == Asset.id, AssetFile.type == SIDECAR)
+
+
+MISSING = Missing(SPEC.name, _without_sidecar, makes=frozenset({SIDECAR}))
 
 
 def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:

@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, exists, not_, select, update
 from sqlalchemy.orm import aliased
 
+from cluster.db.queries.assets import ids_where
 from cluster.db.queries.live_photos import add_motion_part, link_video, other_half, same_content, show_video
 from cluster.db.queries.people import FaceBox, give_first_face, people_named, replace_named_faces
 from cluster.db.queries.tags import replace_tags, upsert_tags
@@ -39,6 +40,7 @@ from tasks.media.formats import extension
 from tasks.media.motion_photo import extract_motion, motion_source
 from tasks.media.places import Place, nearest_place
 from tasks.media.probe import VideoFacts, probe_video
+from tasks.missing import Missing
 from tasks.pipeline import GONE, VIDEO, picture_person
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
@@ -108,12 +110,17 @@ class MetadataOutput:
 
 def select_page(context: Context, lease: Lease) -> Done | More:
     """Queue every asset that is not deleted, or those whose metadata was never extracted."""
-    chosen: list[ColumnElement[bool]] = [Asset.deleted_at.is_(None), Asset.id > cursor(lease)]
-    if not forced(lease):
-        chosen.append(AssetJobStatus.metadata_extracted_at.is_(None))
-    statement = select(Asset.id).outerjoin(AssetJobStatus, AssetJobStatus.asset_id == Asset.id)
-    page = context.session.scalars(statement.where(*chosen).order_by(Asset.id).limit(PAGE)).all()
-    return queue_page(context, lease, SPEC.name, page)
+    chosen = [Asset.deleted_at.is_(None)] if forced(lease) else _unread()
+    statement = select(Asset.id).where(*chosen, Asset.id > cursor(lease)).order_by(Asset.id).limit(PAGE)
+    return queue_page(context, lease, MISSING, context.session.scalars(statement).all())
+
+
+def _unread() -> list[ColumnElement[bool]]:
+    read = exists().where(AssetJobStatus.asset_id == Asset.id, AssetJobStatus.metadata_extracted_at.is_not(None))
+    return [Asset.deleted_at.is_(None), not_(read)]
+
+
+MISSING = Missing(SPEC.name, lambda context, ids: ids_where(context.session, ids, _unread()))
 
 
 def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, or_, select, update
 
+from cluster.db.queries.assets import ids_where
 from cluster.db.queries.people import first_faces, give_first_face
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile, AssetJobStatus, AssetVideo
 from cluster.db.tables.person import Person
@@ -29,6 +30,7 @@ from tasks.media.image import render_image
 from tasks.media.probe import VideoFacts
 from tasks.media.renditions import Limits, Rendition, Thumbnails
 from tasks.media.video import render_video
+from tasks.missing import Missing
 from tasks.pipeline import GONE, VIDEO, VISIBLE, picture_person
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
@@ -60,15 +62,9 @@ def select_page(context: Context, lease: Lease) -> Done | More:
     """Queue every asset that is neither deleted nor hidden, then every person, or those of them that lack something."""
     if PERSON_CURSOR in lease.payload:
         return _people_page(context, lease)
-    chosen: list[ColumnElement[bool]] = [
-        Asset.deleted_at.is_(None),
-        Asset.visibility != "hidden",
-        Asset.id > cursor(lease),
-    ]
-    if not forced(lease):
-        chosen += [exists().where(AssetJobStatus.asset_id == Asset.id), _lacks_something(context.config)]
-    page = context.session.scalars(select(Asset.id).where(*chosen).order_by(Asset.id).limit(PAGE)).all()
-    outcome = queue_page(context, lease, SPEC.name, page)
+    chosen = _shown() if forced(lease) else _incomplete(context.config)
+    statement = select(Asset.id).where(*chosen, Asset.id > cursor(lease)).order_by(Asset.id).limit(PAGE)
+    outcome = queue_page(context, lease, MISSING, context.session.scalars(statement).all())
     return outcome if isinstance(outcome, More) else More(None, {**lease.payload, PERSON_CURSOR: ""})
 
 
@@ -83,6 +79,23 @@ def _people_page(context: Context, lease: Lease) -> Done | More:
     shown = [row.id for row in page if row.face_asset_id is not None or row.id in chosen]
     context.store.enqueue(session, [picture_person(person_id) for person_id in shown])
     return Done() if len(page) < PAGE else More(None, {**lease.payload, PERSON_CURSOR: page[-1].id})
+
+
+def _shown() -> list[ColumnElement[bool]]:
+    return [Asset.deleted_at.is_(None), Asset.visibility != "hidden"]
+
+
+def _incomplete(config: SystemConfig) -> list[ColumnElement[bool]]:
+    """What was never looked into is left to metadata extraction, which thumbnails follow."""
+    return [*_shown(), exists().where(AssetJobStatus.asset_id == Asset.id), _lacks_something(config)]
+
+
+MISSING = Missing(
+    SPEC.name,
+    lambda context, ids: ids_where(context.session, ids, _incomplete(context.config)),
+    makes=frozenset(KINDS),
+    acts_on=lambda context, ids: ids_where(context.session, ids, _shown()),
+)
 
 
 def _lacks_something(config: SystemConfig) -> ColumnElement[bool]:

@@ -181,6 +181,16 @@ def count_by_type(
     return {row[0]: row[1] for row in counted}
 
 
+def ids_where(session: Session, ids: Collection[str], conditions: Iterable[ColumnElement[bool]]) -> set[str]:
+    """Of these assets, those that fulfil all conditions."""
+    wanted = list(conditions)
+    return {
+        asset_id
+        for page in in_pages(ids)
+        for asset_id in session.scalars(select(Asset.id).where(Asset.id.in_(page), *wanted))
+    }
+
+
 def set_status(session: Session, ids: Collection[str], status: str, at: datetime) -> None:
     """Move assets to the trash (`trashed`), out of it (`active`) or towards deletion (`deleted`)."""
     deleted_at = None if status == ACTIVE else at

@@ -1,12 +1,42 @@
-"""What the queues did, from the per-minute statistics."""
+"""Jobs as others than the queue ask of them: what stands in the queue, and what the queues did."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from cluster.db.tables.job import JobStatistic
-from cluster.names import QueueName
+from cluster.db.queries.assets import in_pages
+from cluster.db.tables.job import Job, JobStatistic
+from cluster.names import JobName, QueueName
+from cluster.queue.job import Payload
+from cluster.queue.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class KnownJob:
+    """A job that is not over."""
+
+    dedup_key: str
+    name: JobName
+    state: JobState
+    payload: Payload
+
+
+_KEY_INDEXES = ("state = 'active'", "state <> 'active'")
+"""The conditions of the two partial indexes on keys, word for word, or SQLite does not use them."""
+
+
+def with_keys(session: Session, dedup_keys: Collection[str]) -> list[KnownJob]:
+    """The jobs of these keys: of one key at most an active one and another."""
+    columns = (Job.dedup_key, Job.name, Job.state, Job.payload)
+    return [
+        KnownJob(row[0], JobName(row[1]), JobState(row[2]), row[3])
+        for page in in_pages(dedup_keys)
+        for condition in _KEY_INDEXES
+        for row in session.execute(select(*columns).where(Job.dedup_key.in_(page), text(condition)))
+        if row[0] is not None
+    ]
 
 
 @dataclass(frozen=True, slots=True)

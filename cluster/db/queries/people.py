@@ -95,6 +95,15 @@ def give_first_face(session: Session, faces: dict[str, str], now: datetime) -> N
         )
 
 
+def without_face(session: Session, person_ids: Collection[str]) -> set[str]:
+    """Of these people, those for whom no face stands yet."""
+    return {
+        person_id
+        for page in in_pages(person_ids)
+        for person_id in session.scalars(select(Person.id).where(Person.id.in_(page), Person.face_asset_id.is_(None)))
+    }
+
+
 def first_faces(session: Session, person_ids: Collection[str]) -> dict[str, str]:
     """Person → a face that can stand for them; those without a visible one are left out."""
     seen = AssetFace.deleted_at.is_(None) & AssetFace.is_visible

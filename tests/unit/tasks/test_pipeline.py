@@ -6,8 +6,20 @@ from typing import Any
 import pytest
 
 from cluster.names import QUEUE_OF_JOB, JobName
-from cluster.queue.job import Done, Fact, FollowUps, JobId, Lease, LeaseToken, NewEvent, Pipeline, Priority, Skipped
-from tasks.pipeline import ARROWS, GONE, VIDEO, VISIBLE, after_upload, follow
+from cluster.queue.job import (
+    Done,
+    Fact,
+    FailedAttempt,
+    FollowUps,
+    JobId,
+    Lease,
+    LeaseToken,
+    NewEvent,
+    Pipeline,
+    Priority,
+    Skipped,
+)
+from tasks.pipeline import ARROWS, GONE, VIDEO, VISIBLE, after_upload, follow, follow_failure, jobs_before, leads_to
 
 J = JobName
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -146,3 +158,31 @@ def test_the_table_has_no_ring() -> None:
         return found
 
     assert all(name not in reach(name) for name in after)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "wanted", "does"),
+    [
+        (J.ASSET_GENERATE_THUMBNAILS, {}, J.ASSET_GENERATE_THUMBNAILS, True),
+        (J.ASSET_EXTRACT_METADATA, {"source": "upload"}, J.ASSET_GENERATE_THUMBNAILS, True),
+        (J.ASSET_EXTRACT_METADATA, {}, J.ASSET_GENERATE_THUMBNAILS, False),
+        (J.ASSET_EXTRACT_METADATA, {"notify": True}, J.ASSET_GENERATE_THUMBNAILS, False),
+        (J.SIDECAR_CHECK, {"source": "upload"}, J.ASSET_ENCODE_VIDEO, True),
+        (J.SIDECAR_WRITE, {"source": "upload"}, J.ASSET_GENERATE_THUMBNAILS, False),
+        (J.ASSET_GENERATE_THUMBNAILS, {"source": "upload"}, J.ASSET_EXTRACT_METADATA, False),
+        (J.ASSET_GENERATE_THUMBNAILS, {"notify": True}, J.OCR, True),
+        (J.ASSET_GENERATE_THUMBNAILS, {"notify": True}, J.ASSET_DETECT_DUPLICATES, False),
+    ],
+)
+def test_what_a_job_will_lead_to_is_told_by_its_payload(
+    name: JobName, payload: dict[str, Any], wanted: JobName, does: bool
+) -> None:
+    assert leads_to(name, {"id": "a1", **payload}, wanted) is does
+    assert not does or name in jobs_before(wanted)
+
+
+def test_the_last_failure_of_a_backup_is_told_and_of_nothing_else() -> None:
+    attempt = FailedAttempt("NoSpace", "the disk is full")
+    (event,) = follow_failure(lease(J.DATABASE_BACKUP), attempt).events
+    assert (event.type, event.data) == ("job_failed", {"name": "DatabaseBackup", "message": "the disk is full"})
+    assert follow_failure(lease(J.FILE_DELETE), attempt) == FollowUps()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.names import QUEUE_OF_JOB, JobName
+from cluster.names import OWN_JOBS, QUEUE_OF_JOB, JobName
 from cluster.queue.job import Place
 from tasks.job import Job, RowJob
 from tasks.jobs import not_implemented
@@ -57,3 +57,10 @@ def test_the_pipeline_leads_to_jobs_that_exist() -> None:
         assert job_named(line.after)
     for arrow in ARROWS:
         assert job_named(arrow.then)
+
+
+def test_a_job_of_ours_shows_as_one_that_clients_know() -> None:
+    for name in JobName:
+        shown = job_named(name).spec.wire_name
+        assert (shown is not None) == (name in OWN_JOBS), name
+        assert shown not in OWN_JOBS

@@ -33,7 +33,7 @@ def config(**nightly: Any) -> SystemConfig:
 
 def test_everything_runs_in_immich_s_order() -> None:
     jobs = nightly_jobs(config())
-    assert [job.name for job in jobs] == [*CLEANUP, *OTHERS.values()]
+    assert [job.name for job in jobs] == [*CLEANUP, *OTHERS.values(), J.RECONCILE]
     assert {job.priority for job in jobs} == {Priority.NIGHTLY}
     assert len({job.dedup_key for job in jobs}) == len(jobs)
     payloads = {job.name: dict(job.payload) for job in jobs if job.payload}
@@ -47,7 +47,7 @@ def test_everything_runs_in_immich_s_order() -> None:
 def test_each_part_can_be_switched_off(switch: str) -> None:
     left = [job.name for job in nightly_jobs(config(**{switch: False}))]
     gone = CLEANUP if switch == "databaseCleanup" else [OTHERS[switch]]
-    assert left == [name for name in [*CLEANUP, *OTHERS.values()] if name not in gone]
+    assert left == [name for name in [*CLEANUP, *OTHERS.values(), J.RECONCILE] if name not in gone]
 
 
 def test_the_night_begins_when_the_admin_says() -> None:
