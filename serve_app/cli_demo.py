@@ -48,7 +48,7 @@ def run_demo(settings: Settings, folder: Path | None, console: Console) -> None:
         seconds = time.monotonic() - started_s
         console.print(_table(before, _totals(database), seconds))
         database.close()
-        _contact_sheet(client, uploaded.asset_ids[:MOST], Path("contact-sheet.jpg"), console)
+        _contact_sheet(client, list(dict.fromkeys(uploaded.asset_ids))[:MOST], Path("contact-sheet.jpg"), console)
         console.print(f"signed in as {EMAIL} with password “{PASSWORD}”\nsee it again: make run")
     finally:
         if server is not None:

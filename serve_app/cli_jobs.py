@@ -46,9 +46,10 @@ def show_troubles(client: ApiClient, console: Console, queue: str) -> None:
     """Why jobs of a queue failed, and why others wait."""
     failed, delayed = (_jobs(client, queue, status) for status in ("failed", "delayed"))
     for job in failed:
-        console.print(f"[red]{job['name']}[/red] {job['id']} {escape(str(job['data']))}", highlight=False)
+        words = job["data"].get("error") or str(job["data"])
+        console.print(f"[red]{job['name']}[/red] {escape(words)}", highlight=False, soft_wrap=True)
     for reason, count in Counter(job["data"].get("error", "") for job in delayed).items():
-        console.print(f"[yellow]{count} later[/yellow] {escape(reason)}", highlight=False)
+        console.print(f"[yellow]{count} later[/yellow] {escape(reason)}", highlight=False, soft_wrap=True)
     console.print(f"{len(failed)} failed, {len(delayed)} put off")
 
 

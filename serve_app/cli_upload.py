@@ -70,7 +70,7 @@ def upload_folder(client: ApiClient, folder: Path, console: Console, connections
         new = [one for one in hashes if one[0] not in known]
         done.duplicates = len(known)
         done.asset_ids.extend(known.values())
-        sending = progress.add_task("sending", total=len(new))
+        sending = progress.add_task("sending", total=len(new), visible=bool(new))
         for path, outcome, asset_id in pool.map(lambda one: _send(client, *one), new):
             if outcome == "created":
                 done.created += 1
@@ -121,10 +121,10 @@ def tell(console: Console, done: Uploaded) -> None:
     """What happened, and what to do about what did not."""
     megabytes = done.size_bytes / 1e6
     console.print(
-        f"{done.created} uploaded ({megabytes:.1f} MB in {done.seconds:.1f} s), {done.duplicates} were there already"
+        f"{done.created} uploaded ({megabytes:.1f} MB in {done.seconds:.1f} s), {done.duplicates} there already"
     )
     for path, why in done.refused:
-        console.print(f"[red]not uploaded[/red] {escape(f'{path}: {why}')}", highlight=False)
+        console.print(f"[red]not uploaded[/red] {escape(f'{path}: {why}')}", highlight=False, soft_wrap=True)
 
 
 class NothingToUpload(HeliostatError):

@@ -49,13 +49,12 @@ def test_a_queues_bar_says_how_many_are_left_and_claims_no_total(monkeypatch: py
 
 
 def test_why_jobs_failed_and_why_others_wait() -> None:
-    data = {"id": "1", "error": "[red]odd.jpg: not a picture"}
-    failed = [{"name": "Ocr", "id": "7", "data": data}]
+    failed = [{"name": "Ocr", "id": "7", "data": {"id": "1", "error": "[red]odd.jpg: not a picture" + "!" * 100}}]
     delayed = [{"name": "Ocr", "id": str(n), "data": {"error": "the drive is away"}} for n in range(3)]
     screen = console()
     show_troubles(ScriptedClient(jobs={"failed": failed, "delayed": delayed}), screen, "ocr")
     assert printed(screen).splitlines() == [
-        f"Ocr 7 {data}",
+        "Ocr [red]odd.jpg: not a picture" + "!" * 100,
         "3 later the drive is away",
         "1 failed, 3 put off",
     ]
