@@ -81,7 +81,7 @@ def jobs(
     queue: Annotated[
         str,
         typer.Argument(
-            help="one queue, such as thumbnailGeneration: says what failed or waits in it, or takes a command"
+            help="one queue, such as thumbnailGeneration: says what runs, failed or waits in it, or takes a command"
         ),
     ] = "",
     command: Annotated[str, typer.Argument(help="start, pause, resume, empty, clear-failed")] = "",
@@ -92,10 +92,10 @@ def jobs(
     email: Email = "",
     password: Password = "",
 ) -> None:
-    """Show every queue live, say why jobs failed, or tell a queue what to do."""
+    """Show every queue live, what runs in one and why jobs failed, or tell a queue what to do."""
     from rich.console import Console
 
-    from serve_app.cli_jobs import show_troubles, watch
+    from serve_app.cli_jobs import show_queue, watch
     from serve_app.client import ApiClient
 
     console = Console()
@@ -105,7 +105,7 @@ def jobs(
             client.command(queue, command, force)
             watch(client, console, once=True)
         elif queue:
-            show_troubles(client, console, queue)
+            show_queue(client, console, queue)
         else:
             watch(client, console, once=once)
 

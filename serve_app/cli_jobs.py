@@ -1,4 +1,4 @@
-"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; and what failed or waits, and why."""
+"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; what runs, failed or waits, and why."""
 
 import time
 from collections import Counter
@@ -28,6 +28,13 @@ def queue_table(queues: list[Queue]) -> Table:
     return table
 
 
+def active_line(job: dict[str, Any]) -> str:
+    """Name, id, how far it is where its worker says so, and what it is about."""
+    data = dict(job["data"])
+    share = data.pop("progress", None)
+    return f"{job['name']} {job['id']} {'' if share is None else f'{share:.0%} '}{data}"
+
+
 def watch(client: ApiClient, console: Console, *, once: bool) -> None:
     """Until Ctrl-C; once when asked, or when nobody looks at a terminal."""
     if once or not console.is_terminal:
@@ -42,8 +49,10 @@ def watch(client: ApiClient, console: Console, *, once: bool) -> None:
             return
 
 
-def show_troubles(client: ApiClient, console: Console, queue: str) -> None:
-    """Why jobs of a queue failed, and why others wait."""
+def show_queue(client: ApiClient, console: Console, queue: str) -> None:
+    """What a queue works on and how far it is, why jobs of it failed, and why others wait."""
+    for job in _jobs(client, queue, "active"):
+        console.print(active_line(job), style="green", highlight=False, markup=False)
     failed, delayed = (_jobs(client, queue, status) for status in ("failed", "delayed"))
     for job in failed:
         words = job["data"].get("error") or str(job["data"])

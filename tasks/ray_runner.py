@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 MEDIA_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Keeps the pages of one picture for the next: 20 to 30 % of the CPU of thumbnails."""
 
+CANCEL_GRACE_S = 5.0
+"""Between the interrupt and the kill of a worker whose call was given up."""
+
 OnEnd = Callable[[CallEnd], None]
 
 
@@ -66,6 +69,18 @@ class RayRunner:
         ref.future().add_done_callback(lambda future: self._ended(call, future, on_end))
 
     def cancel(self, call_id: str) -> None:
+        """First by an interrupt, in which a job ends its program and deletes what it wrote; a worker that does not end
+        by that is killed."""
+        with self._lock:
+            ref = self._refs.get(call_id)
+        if ref is None:
+            return
+        ray.cancel(ref, force=False)
+        timer = threading.Timer(CANCEL_GRACE_S, self._kill, (call_id,))
+        timer.daemon = True
+        timer.start()
+
+    def _kill(self, call_id: str) -> None:
         with self._lock:
             ref = self._refs.get(call_id)
         if ref is not None:

@@ -56,6 +56,11 @@ class Beater:
         """The job that is worked on from now."""
         self._in_hand[call_id] = _InHand(call_id, index, time.monotonic())
 
+    def progress(self, call_id: str, share: float) -> None:
+        """How far the job in hand is, 0 to 1; the next beat says it."""
+        if entry := self._in_hand.get(call_id):
+            entry.progress = share
+
     def end(self, call_id: str) -> None:
         with self._changed:
             self._in_hand.pop(call_id, None)
@@ -103,8 +108,10 @@ def _process_parts() -> tuple[Beater, Tools]:
 
 @contextmanager
 def beating(call_id: str, tools: Tools) -> Iterator[Callable[[int], None]]:
-    """While this is open the process beats for the call; what it gives takes the index of the job in hand."""
+    """While this is open the process beats for the call, and says how far `tools` was told that its job is; what it
+    gives takes the index of the job in hand."""
     beater, _ = _process_parts()
+    tools.progress = lambda share: beater.progress(call_id, share)
     beater.begin(call_id, tools)
     try:
         yield lambda index: beater.take(call_id, index)

@@ -13,12 +13,15 @@ from tasks.media.exiftool import ExifTool
 
 
 class Tools:
-    """One per worker process; `for_job` lends it to one job. Programs start at first use and stay open."""
+    """One per worker process. Programs start at first use and stay open.
+
+    `progress(share)`: tell how far the job is, 0 to 1; `cancelled`: set when nobody waits for the job any more.
+    """
 
     def __init__(self, database_url: str | None = None) -> None:
         self.database_url = database_url
         self.token = ""
-        self.progress: Callable[[float], None] = lambda fraction: None
+        self.progress: Callable[[float], None] = lambda share: None
         self.cancelled = threading.Event()
 
     @cached_property

@@ -31,7 +31,7 @@ EVENT_LOCK = 0x68656C6961
 """Advisory lock that orders event ids like commits. Any constant of our own."""
 
 ROW = """id, name, payload, state, order_key, enqueued_at, run_at, dedup_key, asset_id, attempts, deaths, alone,
-lease_token, lease_expires_at, controller, incarnation, last_error"""
+lease_token, lease_expires_at, controller, incarnation, last_error, progress"""
 
 SPELLINGS: dict[str, tuple[str, str]] = {
     # template word: (SQLite, PostgreSQL)
@@ -196,4 +196,5 @@ def row_of(columns: Sequence[Any]) -> JobRow:
         controller=columns[14],
         incarnation=columns[15],
         last_error=columns[16],
+        progress=columns[17],
     )

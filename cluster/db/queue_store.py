@@ -79,6 +79,7 @@ WITH held_rows AS MATERIALIZED (
     ORDER BY {by_key} {lock_job})
 UPDATE job SET lease_expires_at = :expires_at WHERE id {in_held_rows} RETURNING id
 """
+_NOTE_PROGRESS = "UPDATE job SET progress = :progress WHERE id = :id AND lease_token = :token"
 _HELD = """
 SELECT job.id FROM {held_jobs} ORDER BY {by_key} {lock_job}
 """
@@ -116,6 +117,7 @@ class SqlQueueStore(QueueAdmin):
         self._ready = sql.statement(_READY)
         self._lease = sql.statement(_LEASE)
         self._extend = sql.statement(_EXTEND)
+        self._note_progress = sql.statement(_NOTE_PROGRESS)
         self._held = sql.statement(_HELD)
         self._expired = sql.statement(_EXPIRED)
         self._promote = sql.statement(_PROMOTE)
@@ -220,6 +222,11 @@ class SqlQueueStore(QueueAdmin):
         expires_at = self._sql.now_ms(connection) + round(lease_s * 1000)
         parameters = {**self._sql.bound_pairs(leases), "expires_at": expires_at}
         return set(connection.execute(self._extend, parameters).scalars())
+
+    def note_progress(self, tx: Session, progress: Sequence[tuple[JobId, LeaseToken, float]]) -> None:
+        rows = [{"id": job_id, "token": token, "progress": share} for job_id, token, share in sorted(progress)]
+        if rows:
+            tx.connection().execute(self._note_progress, rows)
 
     def held(self, tx: Session, leases: Sequence[Lease]) -> set[JobId]:
         if not leases:

@@ -39,7 +39,7 @@ _UPDATE = """
 UPDATE job SET payload = :payload, state = :state, order_key = :order_key, enqueued_at = :enqueued_at,
     run_at = :run_at, attempts = :attempts, deaths = :deaths, alone = :alone, lease_token = :lease_token,
     lease_expires_at = :lease_expires_at, controller = :controller, incarnation = :incarnation,
-    last_error = :last_error
+    last_error = :last_error, progress = NULL
 WHERE id = :id
 """
 

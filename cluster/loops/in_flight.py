@@ -100,6 +100,17 @@ class InFlight:
         with self._lock:
             return [pair for entry in self._calls.values() if _believed(entry, now_s) for pair in entry.leases.items()]
 
+    def progress(self) -> list[tuple[JobId, LeaseToken, float]]:
+        """How far the job in hand of each call is, where its worker says so and was heard lately."""
+        now_s = self._now_s()
+        with self._lock:
+            return [
+                (lease.job_id, lease.token, beat.progress)
+                for entry in self._calls.values()
+                if (beat := entry.beat) is not None and beat.progress is not None and _believed(entry, now_s)
+                for lease in entry.call.leases[beat.in_hand : beat.in_hand + 1]
+            ]
+
     def believes(self, entry: OutCall) -> bool:
         """Its worker was heard lately, or it may still be in Ray's line: a lease that ran out is not its fault."""
         with self._lock:

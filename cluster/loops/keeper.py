@@ -1,4 +1,6 @@
-"""Keeps leases: extends those of calls that are heard, ends calls that are overdue, renews the ownership of queues."""
+"""Keeps leases: extends those of calls that are heard, ends calls that are overdue, renews the ownership of queues.
+It also writes down how far jobs are.
+"""
 
 import logging
 import threading
@@ -47,13 +49,15 @@ class Keeper:
             return set(self._owned)
 
     def tick(self) -> float:
-        """Once: ownership, extensions, timeouts."""
+        """Once: ownership, extensions, progress, timeouts."""
         with self._store.transaction() as tx:
             owned = self._store.own(tx, QueueName, self._identity.controller, OWNERSHIP_TTL_S)
             # in the order in which a call moves, so that one that ends meanwhile is not missed
             alive = [*self._in_flight.alive(), *self._unsettled()]
             if alive:
                 self._store.extend(tx, alive, LEASE_S)
+            # after the extension, which holds the rows already and in the right order
+            self._store.note_progress(tx, self._in_flight.progress())
         with self._lock:
             gained, self._owned = owned - self._owned, owned
         if gained:

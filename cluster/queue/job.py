@@ -26,8 +26,12 @@ class Place(Enum):
 
 
 class Priority(IntEnum):
-    """Seconds that are added to a job's place in the line. The backlog ages, so nothing starves."""
+    """Seconds that are added to a job's place in the line. The backlog ages, so nothing starves.
 
+    UNDER_WAY is for the parts of something that has begun: it is finished before its queue begins something new.
+    """
+
+    UNDER_WAY = -86_400
     PERSON_WAITS = 0
     BACKLOG = 600
     NIGHTLY = 3600

@@ -157,6 +157,11 @@ class MemoryQueueStore:
             self._put(replace(row, lease_expires_at_ms=expires_at_ms))
         return {row.job_id for row in held}
 
+    def note_progress(self, tx: Transaction, progress: Sequence[tuple[JobId, LeaseToken, float]]) -> None:
+        for job_id, token, share in progress:
+            if row := self._held(job_id, token):
+                self._put(replace(row, progress=share))
+
     def held(self, tx: Transaction, leases: Sequence[Lease]) -> set[JobId]:
         return {lease.job_id for lease in leases if self._held(lease.job_id, lease.token)}
 

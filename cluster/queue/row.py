@@ -39,6 +39,7 @@ class JobRow:
     controller: str | None = None
     incarnation: str | None = None
     last_error: str = ""
+    progress: float | None = None
     queue: QueueName = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +122,7 @@ def revived(row: JobRow, now_ms: int, order_key: int) -> JobRow:
 
 def settled(row: JobRow, settlement: Settlement, now_ms: int) -> JobRow | None:
     """An active job after its settlement, `None` when it is over. Raises StateError when it is not active."""
+    changes: dict[str, Any]
     match settlement:
         case Finish():
             after(row.state, JobEvent.FINISH)
@@ -139,9 +141,10 @@ def settled(row: JobRow, settlement: Settlement, now_ms: int) -> JobRow | None:
         case _:
             assert_never(settlement)
     delay_s = settlement.delay_s if isinstance(settlement, Retry | Defer) else 0.0
-    free = {"lease_token": None, "lease_expires_at_ms": None, "controller": None, "incarnation": None}
+    held = ("lease_token", "lease_expires_at_ms", "controller", "incarnation", "progress")
+    free: dict[str, Any] = dict.fromkeys(held)
     run_at_ms = now_ms + round(delay_s * 1000)
-    return replace(row, state=_moved(row, event), run_at_ms=run_at_ms, **free, **changes)  # type: ignore[arg-type]
+    return replace(row, state=_moved(row, event), run_at_ms=run_at_ms, **free, **changes)
 
 
 def with_successor(row: JobRow, settlement: Settlement, successor: JobRow) -> JobRow:
@@ -187,6 +190,7 @@ def record_of(row: JobRow) -> JobRecord:
         run_at=time_of(row.run_at_ms),
         asset_id=row.asset_id,
         error=row.last_error,
+        progress=row.progress,
     )
 
 

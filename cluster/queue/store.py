@@ -92,7 +92,8 @@ class QueueCounts:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as lists show it. `error`: what its last attempt failed of, or why it was put off."""
+    """A job as lists show it. `error`: what its last attempt failed of, or why it was put off; `progress`: 0 to 1, of an
+    active job whose worker says so."""
 
     job_id: JobId
     name: JobName
@@ -104,6 +105,7 @@ class JobRecord:
     run_at: datetime
     asset_id: str | None
     error: str = ""
+    progress: float | None = None
 
 
 class QueueStore(Protocol):
@@ -152,6 +154,10 @@ class QueueStore(Protocol):
 
     def extend(self, tx: Transaction, leases: Sequence[tuple[JobId, LeaseToken]], lease_s: float) -> set[JobId]:
         """Push out the expiry of leases that are still held; returns the ids that were."""
+        ...
+
+    def note_progress(self, tx: Transaction, progress: Sequence[tuple[JobId, LeaseToken, float]]) -> None:
+        """Write down how far (0 to 1) jobs are that are still held; it goes with the lease."""
         ...
 
     def held(self, tx: Transaction, leases: Sequence[Lease]) -> set[JobId]:

@@ -147,8 +147,11 @@ def queue_seen(queue: QueueCounts) -> QueueSeen:
 
 
 def job_seen(job: JobRecord, shown_as: JobName) -> JobSeen:
-    """A job that failed or was put off carries the reason as `data.error`: Immich has no field for it."""
+    """A job that failed or was put off carries the reason as `data.error`, an active one how far it is (0 to 1) as
+    `data.progress`: Immich has no fields for them."""
     data = dict(job.payload)
+    if job.state is JobState.ACTIVE and job.progress is not None:
+        data["progress"] = round(job.progress, 3)
     if job.state in (JobState.FAILED, JobState.DELAYED) and job.error:
         data["error"] = job.error
     return JobSeen(id=str(job.job_id), name=shown_as, data=data, timestamp=round(job.enqueued_at.timestamp() * 1000))

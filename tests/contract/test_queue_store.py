@@ -311,6 +311,26 @@ def test_an_extended_lease_does_not_expire(store: QueueStore, clock: FakeClock) 
         assert store.expired(tx, QueueName, 0) == []
 
 
+def progress_of(store: QueueStore) -> float | None:
+    (job,) = jobs(store)
+    return job.progress
+
+
+def test_progress_is_noted_while_a_job_is_held_and_goes_with_its_lease(store: QueueStore, clock: FakeClock) -> None:
+    enqueue(store, asset_job(THUMBNAILS, "a"))
+    assert progress_of(store) is None
+    (held,) = lease(store)
+    with store.transaction() as tx:
+        store.note_progress(tx, [(held.job_id, LeaseToken("another"), 0.9)])
+    assert progress_of(store) is None
+    with store.transaction() as tx:
+        store.note_progress(tx, [])
+        store.note_progress(tx, [(held.job_id, held.token, 0.25)])
+    assert progress_of(store) == 0.25
+    settle(store, Retry(held, 10, BROKEN))
+    assert progress_of(store) is None
+
+
 def test_a_wrong_token_extends_holds_and_settles_nothing(store: QueueStore) -> None:
     enqueue(store, thumbnails("1"), thumbnails("2"))
     old, other = lease(store)

@@ -111,3 +111,14 @@ def test_a_queue_has_one_owner_until_it_is_silent(loops: Loops, keeper: Keeper) 
     keeper.tick()
     assert other.owned == set(QueueName)
     assert keeper.owned == set()
+
+
+def test_how_far_the_job_in_hand_is_stands_in_its_row(loops: Loops, keeper: Keeper) -> None:
+    call_id = loops.submitter.out[0].call_id
+    loops.in_flight.beat([Beat(call_id, "node-1", 1, 1.0, progress=0.5)])
+    keeper.tick()
+    assert {job.asset_id: job.progress for job in loops.jobs(QUEUE)} == {"a0": None, "a1": 0.5}
+    loops.pass_time(SILENCE_S)
+    loops.in_flight.beat([Beat(call_id, "node-1", 1, 1.0)])
+    keeper.tick()
+    assert {job.asset_id: job.progress for job in loops.jobs(QUEUE)} == {"a0": None, "a1": 0.5}
