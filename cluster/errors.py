@@ -10,10 +10,14 @@ HeliostatError
 │   │   └── UnreadableVideo
 │   ├── UnsupportedMedia       no decoder here reads this kind of file
 │   ├── TooLarge               over a decoder's limit (pixels, seconds, bytes)
-│   └── SourceMissing          the file that the row names is not on disk
+│   ├── SourceMissing          the file that the row names is not on disk
+│   ├── AccelerationUnsupported  a kind of graphics hardware does not encode what is asked for
+│   └── EncodeFailed           ffmpeg refused in every way that was tried; carries its stderr's tail
 ├── Transient                  may pass: retried with back-off
 │   ├── ProgramFailed          a program ended with an error; carries its stderr's tail
 │   ├── ProgramTimeout         a program did not answer in time
+│   ├── AccelerationMissing    the graphics device that is asked for is not on this node
+│   ├── Cancelled              the controller gave the job up while it ran
 │   ├── WorkerLost             the process that held the job died
 │   ├── NodeLost               the machine that held the job went away
 │   ├── JobTimeout             the job ran past its limit
@@ -127,6 +131,24 @@ class ProgramTimeout(Transient):
 
     def __reduce__(self) -> tuple[type, tuple[str, float]]:
         return type(self), (self.program, self.seconds)
+
+
+class AccelerationUnsupported(Permanent):
+    """No encoder of this kind of hardware makes this codec."""
+
+
+class EncodeFailed(Permanent, ProgramFailed):
+    """ffmpeg could not make a video of this one, in none of the ways that were tried; another run would end so, too."""
+
+    retryable = False
+
+
+class AccelerationMissing(Transient):
+    """The graphics device is not on this node; another node may have it."""
+
+
+class Cancelled(Transient):
+    """The controller gave the job up while it ran: its program is ended, its files are gone."""
 
 
 class WorkerLost(Transient):

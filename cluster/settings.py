@@ -78,8 +78,8 @@ class RayPort(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment says. Paths are absolute. `num_cpus` None: as many as the machine has; `log_level` None: as
-    the system config says; `version_url` None: nobody is asked. The include and exclude lists are raw: `workers.py`
-    knows what they mean.
+    the system config says; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in parts,
+    0: none. The include and exclude lists are raw: `workers.py` knows what they mean.
     """
 
     environment: Environment
@@ -105,6 +105,7 @@ class Settings:
     ray_port_base: int
     dashboard: bool
     version_url: str | None
+    video_parts_from_s: int
 
     @property
     def database_url(self) -> str:
@@ -150,6 +151,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ),
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
+        video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),
     )
     if 0 <= port - settings.ray_port_base < RAY_PORTS_PER_STACK:
         issues.append(

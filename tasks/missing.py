@@ -4,12 +4,13 @@ Both add a job only where nothing of the kind is under way. They ask the queue f
 ends in between is no longer in the queue, but then its rows are there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.db.queries import jobs
 from cluster.names import JobName
 from cluster.queue.states import JobState
+from tasks import video_encoding
 from tasks.job import Context
 from tasks.pipeline import jobs_before, leads_to
 
@@ -43,11 +44,20 @@ def in_queue(context: Context, name: JobName, asset_ids: Sequence[str]) -> set[s
     return set(_in_queue(context, name, asset_ids))
 
 
+PARTS: Mapping[JobName, Callable[[Context, Sequence[str]], dict[str, str]]] = {
+    JobName.ASSET_ENCODE_VIDEO: video_encoding.part_keys
+}
+"""Jobs that go on in jobs of other names: key → asset of those."""
+
+
 def _in_queue(context: Context, name: JobName, asset_ids: Sequence[str]) -> dict[str, list[tuple[bool, JobState]]]:
-    """Per asset: whether it is a job before this one, and its state."""
+    """Per asset: whether it is another job than this one, and its state."""
     asset_of = {f"{one}:{asset_id}": asset_id for one in jobs_before(name) for asset_id in asset_ids}
     found: dict[str, list[tuple[bool, JobState]]] = {}
     for known in jobs.with_keys(context.session, list(asset_of)):
         if leads_to(known.name, known.payload, name):
             found.setdefault(asset_of[known.dedup_key], []).append((known.name is not name, known.state))
+    part_of = PARTS[name](context, asset_ids) if name in PARTS else {}
+    for known in jobs.with_keys(context.session, list(part_of)):
+        found.setdefault(part_of[known.dedup_key], []).append((True, known.state))
     return found

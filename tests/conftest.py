@@ -1,7 +1,9 @@
-"""The fixtures that every test may use: a private PostgreSQL, and a fresh empty database of each kind."""
+"""The fixtures that every test may use: a private PostgreSQL, a fresh empty database of each kind, and a place for
+figures, which are printed at the end.
+"""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -9,6 +11,7 @@ import psycopg
 import pytest
 
 from cluster.errors import ProgramMissing
+from tests.figures import FIGURES
 from tests.postgres_server import private_postgres
 from tests.programs import skip_or_fail
 
@@ -45,3 +48,15 @@ def database_url(request: pytest.FixtureRequest) -> str:
     fixture = {"sqlite": "sqlite_database_url", "postgresql": "postgres_database_url"}[request.param]
     url: str = request.getfixturevalue(fixture)
     return url
+
+
+@pytest.fixture
+def report() -> Callable[[str], None]:
+    """Takes a measured figure in words."""
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures."""
+    for line in FIGURES:
+        terminalreporter.write_line(f"measured: {line}")

@@ -182,13 +182,14 @@ class InlineRows:
 
 
 @contextmanager
-def inline_stack(database_url: str, folder: Path, threads: int = 1) -> Iterator[Stack]:
-    """A fresh server with one user; media lie in `folder`. `threads`: calls that are worked on at a time."""
+def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: str) -> Iterator[Stack]:
+    """A fresh server with one user; media lie in `folder`. `threads`: calls that are worked on at a time; `environ`: more
+    settings."""
     program("exiftool"), program("ffmpeg")
     database, media = Database(database_url), folder / "media"
     migrate(database.durable)
     owner, stored_config = add_user(database), dict[str, Any]()
-    settings = read_settings({"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(folder)})
+    settings = read_settings({"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(folder), **environ})
     store, clock, seen = SqlQueueStore(database), Clock(), list[tuple[JobName, str | None]]()
 
     def read_config(session: Any) -> SystemConfig:

@@ -62,6 +62,11 @@ class StorageLayout:
         """A video made playable everywhere."""
         return self.nested(self.folder(Folder.ENCODED_VIDEO), owner_id, f"{asset_id}.mp4")
 
+    def video_part_path(self, owner_id: UUID | str, asset_id: UUID | str, fingerprint: str, part: str) -> Path:
+        """One part of a video that is being encoded in parts. `part`: its kind and number, such as `video-3`."""
+        name = f"{asset_id}-{fingerprint[:8]}-{part}.mp4"
+        return self.nested(self.folder(Folder.ENCODED_VIDEO), owner_id, name)
+
     def motion_video_path(self, owner_id: UUID | str, asset_id: UUID | str) -> Path:
         """The video that was embedded in a motion photo. `asset_id` is the video's."""
         return self.nested(self.folder(Folder.ENCODED_VIDEO), owner_id, f"{asset_id}-MP.mp4")

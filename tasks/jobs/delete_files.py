@@ -14,6 +14,7 @@ from sqlalchemy import select, union_all
 from cluster.db.queries.assets import in_pages
 from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.tables.person import Person
+from cluster.db.tables.video import VideoSegment
 from cluster.names import JobName
 from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Skipped
 from tasks.job import NO_FACTS, Context, Job
@@ -53,7 +54,8 @@ def _named_by_rows(context: Context, paths: set[str]) -> set[str]:
         files = select(AssetFile.path).where(AssetFile.path.in_(page))
         originals = select(Asset.original_path).where(Asset.original_path.in_(page))
         faces = select(Person.thumbnail_path).where(Person.thumbnail_path.in_(page))
-        named.update(context.session.scalars(union_all(files, originals, faces)))
+        parts = select(VideoSegment.path).where(VideoSegment.path.in_(page))
+        named.update(context.session.scalars(union_all(files, originals, faces, parts)))
     return named
 
 

@@ -12,8 +12,6 @@ from tasks.job import Context, Job
 J = JobName
 
 NOT_IMPLEMENTED: tuple[JobName, ...] = (
-    J.ASSET_ENCODE_VIDEO_QUEUE_ALL,
-    J.ASSET_ENCODE_VIDEO,
     J.ASSET_DETECT_FACES_QUEUE_ALL,
     J.ASSET_DETECT_FACES,
     J.FACIAL_RECOGNITION_QUEUE_ALL,

@@ -101,7 +101,7 @@ def _filters(facts: VideoFacts, size_px: tuple[int, int], pixel_format: str) -> 
     if facts.is_hdr:
         # linear light is needed to bend it; zscale refuses to guess what the stream leaves open
         return [
-            *_named_colors(facts, "bt2020", "bt2020nc"),
+            *named_colors(facts, "bt2020", "bt2020nc"),
             f"zscale=w={width}:h={height}:f=lanczos:t=linear:npl=100",
             *("format=gbrpf32le", "zscale=p=bt709", "tonemap=hable:desat=0"),
             *("zscale=t=iec61966-2-1:m=gbr:r=pc", "format=gbrp", f"format={pixel_format}"),
@@ -109,14 +109,14 @@ def _filters(facts: VideoFacts, size_px: tuple[int, int], pixel_format: str) -> 
     if pixel_format == "rgba":
         return [f"scale={width}:{height}:flags={_SWSCALE_FLAGS}", f"format={pixel_format}"]
     return [
-        *_named_colors(facts, "bt709", "bt709"),
+        *named_colors(facts, "bt709", "bt709"),
         f"scale={width}:{height}:flags={_SWSCALE_FLAGS}:out_range=pc",
         f"format={pixel_format}",
     ]
 
 
-def _named_colors(facts: VideoFacts, primaries: str, matrix: str) -> list[str]:
-    """Replace reserved values, over which filters stop, and for HDR the ones that are left open."""
+def named_colors(facts: VideoFacts, primaries: str, matrix: str) -> list[str]:
+    """Filters that replace reserved values, over which others stop, and for HDR the ones that are left open."""
     open_values = {UNSPECIFIED} if facts.is_hdr else set()
     settings = []
     if facts.color_primaries in open_values | {_RESERVED_PRIMARIES}:

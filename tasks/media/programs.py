@@ -1,4 +1,5 @@
-"""Runs a program (ffmpeg, ffprobe …) from an argument list, bounded in time and in what it may say.
+"""Runs a program (ffmpeg, ffprobe …) from an argument list, bounded in time and in what it may say. `watch_program`
+also listens to what it says meanwhile, and ends it when nobody waits any more or nothing moves.
 
 The program gets its own process group and dies with its parent, so that neither a time-out nor a killed worker
 leaves one behind.
@@ -11,16 +12,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from cluster.errors import ProgramFailed, ProgramMissing, ProgramTimeout
+from cluster.errors import Cancelled, ProgramFailed, ProgramMissing, ProgramTimeout
 
 STDERR_TAIL_BYTES: Final = 8_192
 STDOUT_LIMIT_BYTES: Final = 16 << 20
 PIPES_END_S: Final = 10.0
+LINE_LIMIT_BYTES: Final = 4_096
+LOOK_EVERY_S: Final = 0.2
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -63,7 +67,7 @@ class RunningProgram:
     """A program that the caller feeds or reads while it runs. `process` has the pipes that were asked for."""
 
     def __init__(self, process: subprocess.Popen[bytes], program: str) -> None:
-        self.process, self._program = process, program
+        self.process, self.name = process, program
         self._stderr = bytearray()
         assert process.stderr is not None
         self._reader = threading.Thread(
@@ -71,16 +75,18 @@ class RunningProgram:
         )
         self._reader.start()
 
-    def finish(self, timeout_s: float | None) -> None:
-        """Wait for its end, however long with None. Raises ProgramTimeout; ProgramFailed when it ends with anything but
-        0."""
+    def finish(self, timeout_s: float | None) -> str:
+        """Wait for its end, however long with None; returns the last 8 KiB of its standard error. Raises
+        ProgramTimeout; ProgramFailed when it ends with anything but 0."""
         try:
             exit_code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise ProgramTimeout(self._program, error.timeout) from error
+            raise ProgramTimeout(self.name, error.timeout) from error
         self._reader.join(PIPES_END_S)
+        said = self._stderr.decode(errors="replace")
         if exit_code != 0:
-            raise ProgramFailed(self._program, exit_code, self._stderr.decode(errors="replace"))
+            raise ProgramFailed(self.name, exit_code, said)
+        return said
 
 
 @contextlib.contextmanager
@@ -90,13 +96,14 @@ def running_program(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
+    niceness: int = 0,
 ) -> Iterator[RunningProgram]:
     """Start `arguments[0]`; `stdin` and `stdout` as for Popen. Raises ProgramMissing.
 
     `environment` replaces ours: what must not be seen in a list of processes goes there. At the end the whole process
     group is gone, whatever happened.
     """
-    process, program = _start(arguments, stdin, stdout, environment, 0)
+    process, program = _start(arguments, stdin, stdout, environment, niceness)
     try:
         yield RunningProgram(process, program)
     finally:
@@ -105,6 +112,75 @@ def running_program(
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def watch_program(
+    arguments: Sequence[str | Path],
+    on_line: Callable[[str], bool],
+    *,
+    cancelled: threading.Event,
+    quiet_s: float,
+    timeout_s: float,
+    niceness: int = 0,
+) -> str:
+    """Run a program that tells on standard output how far it is. Returns the last 8 KiB of its standard error.
+
+    `on_line`: gets each line and says whether the program has moved on by it. Raises ProgramMissing; ProgramFailed;
+    ProgramTimeout when it has not moved on for `quiet_s` or takes longer than `timeout_s`; Cancelled soon after
+    `cancelled` is set; what `on_line` raises. In each case the whole process group is gone before this returns.
+    """
+    with running_program(arguments, stdout=subprocess.PIPE, niceness=niceness) as running:
+        listener = _Listener(running.process, on_line)
+        try:
+            _wait(running, listener, cancelled, quiet_s, timeout_s)
+        finally:
+            _kill_group(running.process)
+            listener.join()
+        if listener.raised is not None:
+            raise listener.raised
+        return running.finish(None)
+
+
+class _Listener(threading.Thread):
+    """Reads the lines of a program; `ended` is set with the last one."""
+
+    def __init__(self, process: subprocess.Popen[bytes], on_line: Callable[[str], bool]) -> None:
+        super().__init__(daemon=True)
+        self.ended = threading.Event()
+        self.started_s = self.moved_s = time.monotonic()
+        self.raised: Exception | None = None
+        assert process.stdout is not None
+        self._pipe, self._on_line = process.stdout, on_line
+        self.start()
+
+    def run(self) -> None:
+        try:
+            while line := self._pipe.readline(LINE_LIMIT_BYTES):
+                if self._on_line(line.decode(errors="replace").strip()):
+                    self.moved_s = time.monotonic()
+        except Exception as error:
+            self.raised = error
+        finally:
+            self.ended.set()
+
+
+def _wait(
+    running: RunningProgram, listener: _Listener, cancelled: threading.Event, quiet_s: float, timeout_s: float
+) -> None:
+    """Until the program has ended; its output ends first, so that this wakes at once."""
+    while not listener.ended.wait(LOOK_EVERY_S) or running.process.poll() is None:
+        now_s = time.monotonic()
+        if cancelled.is_set():
+            raise Cancelled(f"{running.name} was ended: the job was given up")
+        if listener.raised is not None:
+            return
+        if now_s - listener.moved_s > quiet_s:
+            raise ProgramTimeout(running.name, quiet_s)
+        if now_s > listener.started_s + timeout_s:
+            raise ProgramTimeout(running.name, timeout_s)
+        if listener.ended.is_set():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.process.wait(LOOK_EVERY_S)
 
 
 def _start(

@@ -21,7 +21,7 @@ from cluster.db.tables.person import AssetFace, Person
 from cluster.db.tables.stack import Stack
 from cluster.db.tables.tag import Tag, TagAsset
 from cluster.db.tables.user import User
-from cluster.db.tables.video import AssetKeyframe, VideoEncoding, VideoSegment
+from cluster.db.tables.video import VideoEncoding, VideoSegment
 
 assert tables  # importing them completes the metadata
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -70,7 +70,6 @@ def an_asset_in_everything(session: Session) -> None:
     add(session, memory, MemoryAsset(memory_id="m", asset_id="1"))
     add(session, AssetFile(id="f", asset_id="1", type="preview", path="/p", **STAMPS))
     add(session, IntegrityReport(id="r", type="missing_file", path="/p", asset_file_id="f", created_at=NOON))
-    add(session, AssetKeyframe(asset_id="1", pts=[0, 90_000], frame_counts=[25, 12]))
     add(session, VideoEncoding(asset_id="1", fingerprint="x", plan={"crf": 23}, **STAMPS))
     add(session, VideoSegment(asset_id="1", kind="video", number=0, start_pts=0, frame_count=25, updated_at=NOON))
 
@@ -165,12 +164,10 @@ def test_files_of_one_asset_move_together(database: Database) -> None:
         assert session.scalars(select(MoveHistory.state)).all() == ["intended", "intended"]
 
 
-def test_lists_of_a_video_come_back_as_they_were(database: Database) -> None:
+def test_the_plan_of_an_encode_comes_back_as_it_was(database: Database) -> None:
     with database.session() as session:
         an_asset_in_everything(session)
         session.expire_all()
-        found = session.get_one(AssetKeyframe, "1")
-        assert (found.pts, found.frame_counts) == ([0, 90_000], [25, 12])
         assert session.get_one(VideoEncoding, "1").plan == {"crf": 23}
         assert session.get_one(VideoSegment, ("1", "video", 0)).state == "waiting"
 

@@ -1,14 +1,12 @@
 """One real server for the whole run, since a start takes long; what the tests measured is told at the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.real_stack import RealStack, real_stack
+from tests.figures import FIGURES
 from tests.programs import program
-
-FIGURES: list[str] = []
-"""What tests measured, one line each."""
 
 
 @pytest.fixture(scope="session")
@@ -22,15 +20,3 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
         code, seconds = running.stop()
         assert code == 0, running.log[-3000:]
         FIGURES.append(f"clean stop: {seconds:.1f} s")
-
-
-@pytest.fixture
-def report() -> Callable[[str], None]:
-    """Takes a measured figure in words."""
-    return FIGURES.append
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures."""
-    for line in FIGURES:
-        terminalreporter.write_line(f"measured: {line}")

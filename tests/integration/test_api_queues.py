@@ -211,3 +211,14 @@ def test_an_unknown_word_is_answered_with_the_known_ones(
             }
         ],
     }
+
+
+def test_a_part_of_a_video_shows_as_its_video_with_how_far_it_is(admin: ApiClient) -> None:
+    """Immich's clients know a closed list of names, and have no field for progress."""
+    enqueue(admin, NewJob(JobName.ASSET_ENCODE_VIDEO_PART, {"id": "a", "kind": "video", "number": 3}, asset_id="a"))
+    (held,) = lease(admin, QueueName.VIDEO_CONVERSION)
+    with admin.services.store.transaction() as tx:
+        admin.services.store.note_progress(tx, [(held.job_id, held.token, 0.23456)])
+    (job,) = admin.get("/queues/videoConversion/jobs?status=active").json()
+    assert job["name"] == "AssetEncodeVideo"
+    assert job["data"] == {"id": "a", "kind": "video", "number": 3, "progress": 0.235}

@@ -1,4 +1,4 @@
-"""Videos that are encoded in parts: where a video can be cut, and the parts of the one being encoded."""
+"""Videos that are being encoded in parts, and their parts."""
 
 from datetime import datetime
 from typing import Any
@@ -7,19 +7,6 @@ from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cluster.db.tables.base import Base, FilePath, JsonText, UtcDateTime
-
-
-class AssetKeyframe(Base):
-    """All key frames of a video stream, as two lists of one length: big and seldom read, so not in `asset_video`.
-
-    `pts`: rising, in the stream's time base; `frame_counts`: frames shown from this key frame up to the next.
-    """
-
-    __tablename__ = "asset_keyframe"
-
-    asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"), primary_key=True)
-    pts: Mapped[list[int]] = mapped_column(JsonText)
-    frame_counts: Mapped[list[int]] = mapped_column(JsonText)
 
 
 class VideoEncoding(Base):

@@ -278,16 +278,6 @@ def create_file_logs() -> None:
 
 def create_video_parts() -> None:
     op.create_table(
-        "asset_keyframe",
-        sa.Column("asset_id", sa.String(length=36), nullable=False),
-        sa.Column("pts", sa.Text(), nullable=False),
-        sa.Column("frame_counts", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["asset_id"], ["asset.id"], name="fk_asset_keyframe_asset_id_asset", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("asset_id", name="pk_asset_keyframe"),
-    )
-    op.create_table(
         "video_encoding",
         sa.Column("asset_id", sa.String(length=36), nullable=False),
         sa.Column("fingerprint", sa.String(), nullable=False),
@@ -359,7 +349,6 @@ def downgrade() -> None:
     op.drop_column("job", "progress")
     op.drop_table("video_segment")
     op.drop_table("video_encoding")
-    op.drop_table("asset_keyframe")
     op.drop_table("integrity_report")
     op.drop_table("move_history")
     drop_reference("asset", "stack_id", "stack")

@@ -1,13 +1,16 @@
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from cluster.errors import ProgramFailed, ProgramMissing, ProgramTimeout
-from tasks.media.programs import STDERR_TAIL_BYTES, run_program
+from cluster.errors import Cancelled, ProgramFailed, ProgramMissing, ProgramTimeout
+from tasks.media.programs import STDERR_TAIL_BYTES, run_program, watch_program
 
 SH = "/bin/sh"
 
@@ -91,3 +94,68 @@ def is_gone(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def watched(script: str, on_line: Callable[[str], bool] = lambda line: True, **limits: Any) -> str:
+    given: dict[str, Any] = {"cancelled": threading.Event(), "quiet_s": 20.0, "timeout_s": 20.0} | limits
+    return watch_program([SH, "-c", script], on_line, **given)
+
+
+def test_lines_are_heard_while_a_program_runs() -> None:
+    heard: list[str] = []
+    said = watched("echo one; echo two; echo aside >&2", lambda line: bool(heard.append(line)) or True)
+    assert heard == ["one", "two"]
+    assert said == "aside\n"
+
+
+def test_a_watched_program_that_fails_gives_its_code_and_what_it_said() -> None:
+    with pytest.raises(ProgramFailed) as failed:
+        watched("echo the reason >&2; exit 3")
+    assert (failed.value.exit_code, failed.value.stderr_tail) == (3, "the reason\n")
+
+
+def test_a_program_that_closes_its_output_early_is_waited_for() -> None:
+    started = time.monotonic()
+    watched("exec >&-; sleep 0.5")
+    assert time.monotonic() - started >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("moves", "limits"), [(True, {"timeout_s": 0.8}), (False, {"quiet_s": 0.8})], ids=["total", "nothing new"]
+)
+def test_a_watched_program_has_two_limits(tmp_path: Path, moves: bool, limits: dict[str, float]) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"sleep 60 & echo $! > {pid_file}; while true; do echo same; sleep 0.1; done"
+    started = time.monotonic()
+    with pytest.raises(ProgramTimeout):
+        watched(script, lambda line: moves, **limits)
+    assert 0.7 < time.monotonic() - started < 10
+    assert is_gone(int(pid_file.read_text()))
+
+
+def test_what_moves_on_is_not_quiet() -> None:
+    watched("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done", quiet_s=0.9)
+
+
+def test_a_cancelled_program_is_gone_with_its_children(tmp_path: Path) -> None:
+    pid_file, cancelled = tmp_path / "pid", threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    with pytest.raises(Cancelled):
+        watched(f"sleep 60 & echo $! > {pid_file}; wait", cancelled=cancelled)
+    assert is_gone(int(pid_file.read_text()))
+
+
+def test_what_the_listener_raises_ends_the_program() -> None:
+    def refuse(line: str) -> bool:
+        raise ValueError(line)
+
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="nonsense"):
+        watched("echo nonsense; sleep 60", refuse)
+    assert time.monotonic() - started < 10
+
+
+def test_a_program_can_be_nice() -> None:
+    heard: list[str] = []
+    watched("nice", lambda line: bool(heard.append(line)) or True, niceness=10)
+    assert heard == [str(min(19, os.nice(0) + 10))]

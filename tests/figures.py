@@ -1,0 +1,3 @@
+"""What tests measured, in words; printed when all have run."""
+
+FIGURES: list[str] = []
