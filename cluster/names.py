@@ -186,7 +186,7 @@ QUEUE_OF_JOB: dict[JobName, QueueName] = {
     J.RECONCILE: Q.INTEGRITY_CHECK,
 }
 
-OWN_JOBS = frozenset({J.RECONCILE})
+OWN_JOBS = frozenset({J.RECONCILE, J.ASSET_ENCODE_VIDEO_PART, J.ASSET_JOIN_VIDEO_PARTS})
 """Jobs that Immich does not know: each has a `wire_name`."""
 
 SEQUENTIAL_QUEUES = frozenset(

@@ -78,8 +78,8 @@ class RayPort(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment says. Paths are absolute. `num_cpus` None: as many as the machine has; `log_level` None: as
-    the system config says; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in parts,
-    0: none. The include and exclude lists are raw: `workers.py` knows what they mean.
+    the system config says; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in
+    parts, 0: none. The include and exclude lists are raw: `workers.py` knows what they mean.
     """
 
     environment: Environment

@@ -1,4 +1,4 @@
-"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; what runs, failed or waits, and why."""
+"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; what runs, failed, waits, and why."""
 
 import time
 from collections import Counter

@@ -183,8 +183,8 @@ class InlineRows:
 
 @contextmanager
 def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: str) -> Iterator[Stack]:
-    """A fresh server with one user; media lie in `folder`. `threads`: calls that are worked on at a time; `environ`: more
-    settings."""
+    """A fresh server with one user; media lie in `folder`. `threads`: calls that are worked on at a time; `environ`:
+    more settings."""
     program("exiftool"), program("ffmpeg")
     database, media = Database(database_url), folder / "media"
     migrate(database.durable)

@@ -92,8 +92,8 @@ class QueueCounts:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as lists show it. `error`: what its last attempt failed of, or why it was put off; `progress`: 0 to 1, of an
-    active job whose worker says so."""
+    """A job as lists show it. `error`: what its last attempt failed of, or why it was put off; `progress`: 0 to 1, of
+    an active job whose worker says so."""
 
     job_id: JobId
     name: JobName
