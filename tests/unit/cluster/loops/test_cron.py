@@ -114,11 +114,11 @@ def test_what_belongs_to_every_hour_happens_in_both() -> None:
 def test_a_daily_time_happens_once_on_every_day(zone: ZoneInfo, expression: str) -> None:
     cron, now = parse_cron(expression), datetime(2023, 12, 31, 12, 0, tzinfo=UTC)
     seen_to, days = now, Counter[object]()
-    for _ in range(366 * 24 * 2):
-        now += timedelta(minutes=30)
+    for _ in range(366 * 24):
+        now += timedelta(hours=1)
         due_at = cron.latest(seen_to, now, zone)
         if due_at is not None:
-            assert now - due_at < timedelta(minutes=30)
+            assert now - due_at < timedelta(hours=1)
             days[due_at.astimezone(zone).date()] += 1
             seen_to = due_at
     assert set(days.values()) == {1}
