@@ -140,11 +140,12 @@ def check_ended(stack: MoveStack) -> None:
     assert stack.failed() == []
 
 
-def kill_everywhere(runs: Runs, job: str) -> int:
-    """One live photo with sidecars per step, until a run has fewer steps than that; returns how many there are."""
+def kill_everywhere(runs: Runs, job: str, *, live: bool) -> int:
+    """One photo with its sidecar per step, or a live one, until a run has fewer steps than that; returns how many there
+    are."""
     stack, owner = runs.stack, runs.stack.add_user("ann")
     for step in range(1, 1000):
-        photo = add_live_photo(stack, owner, "IMG")
+        photo = add_live_photo(stack, owner, "IMG") if live else stack.add_asset(owner, "IMG.jpg", sidecar=b"a sidecar")
         before = paths_and_sums(stack)
         stack.enqueue(asset_job(JobName.STORAGE_TEMPLATE_MIGRATION_SINGLE, photo) if job == "single" else LIBRARY)
         killed = runs.run(step, OWN_FOLDERS)
@@ -158,13 +159,24 @@ def kill_everywhere(runs: Runs, job: str) -> int:
     raise AssertionError("it never ends")
 
 
-@pytest.mark.parametrize("job", ["single", "library"])
-def test_a_kill_at_every_step_of_a_move_loses_nothing(runs: Runs, job: str) -> None:
-    steps = kill_everywhere(runs, job)
+@pytest.mark.timeout(300)
+def test_a_kill_at_every_step_of_a_move_loses_nothing(runs: Runs) -> None:
+    across = runs.stack.library.stat().st_dev != runs.stack.media.stat().st_dev
+
+    steps = kill_everywhere(runs, "single", live=not across)
 
     assert steps == runs.killed.total() > 20
     assert {"commit", "mkdir", "link", "unlink", "fsync"} <= set(runs.killed)
-    assert ("sendfile" in runs.killed) is (runs.stack.library.stat().st_dev != runs.stack.media.stat().st_dev)
+    assert ("sendfile" in runs.killed) is across
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("media", ["same file system"], indirect=True)
+def test_a_kill_at_every_step_of_a_whole_run_loses_nothing(runs: Runs) -> None:
+    steps = kill_everywhere(runs, "library", live=False)
+
+    assert steps == runs.killed.total() > 15
+    assert {"commit", "mkdir", "link", "unlink", "fsync"} <= set(runs.killed)
 
 
 @pytest.mark.long
