@@ -194,6 +194,8 @@ class _Child(pyexiftool.ExifTool):  # type: ignore[misc]  # the package has no t
     def ask(self, arguments: list[bytes], deadline: float) -> bytes:
         """What exiftool prints for one command. Raises TimeoutError past the deadline (monotonic seconds), EOFError
         or BrokenPipeError when the child is gone, or says more than anybody should."""
+        if self._process.poll() is not None:  # pyexiftool would warn, and raise something of its own
+            raise EOFError
         _reading.deadline = deadline
         answer: bytes = self.execute(*arguments, raw_bytes=True)
         self.files_read += 1

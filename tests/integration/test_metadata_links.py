@@ -41,11 +41,16 @@ def live_photo() -> bytes:
     return with_xmp(photo(64, 48), xmp(f'GCamera:ContentIdentifier="{CID}"'))
 
 
-def live_video(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def plain_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
+
+
+@pytest.fixture(scope="module")
+def live_video(plain_video: Path) -> Path:
     said = ["-movflags", "use_metadata_tags", "-metadata", f"com.apple.quicktime.content.identifier={CID}"]
-    path = folder / "live.mov"
-    copied = ["-i", clip(folder / "plain.mov"), "-c", "copy", *said, path]
-    subprocess.run([program("ffmpeg"), "-v", "error", *copied], check=True)
+    path = plain_video.with_name("live.mov")
+    subprocess.run([program("ffmpeg"), "-v", "error", "-i", plain_video, "-c", "copy", *said, path], check=True)
     return path
 
 
@@ -61,10 +66,10 @@ def extract_again(stack: Stack, *asset_ids: str) -> None:
 
 
 @pytest.mark.parametrize("photo_first", [True, False])
-def test_the_halves_of_a_live_photo_find_each_other(stack: Stack, tmp_path: Path, photo_first: bool) -> None:
+def test_the_halves_of_a_live_photo_find_each_other(stack: Stack, live_video: Path, photo_first: bool) -> None:
     halves: list[Callable[[], str]] = [
         lambda: stack.upload("IMG_1.jpg", live_photo()),
-        lambda: stack.upload("IMG_1.mov", live_video(tmp_path), type="VIDEO"),
+        lambda: stack.upload("IMG_1.mov", live_video, type="VIDEO"),
     ]
     ids = {}
     for index in (0, 1) if photo_first else (1, 0):
@@ -78,8 +83,8 @@ def test_the_halves_of_a_live_photo_find_each_other(stack: Stack, tmp_path: Path
     assert stack.failed() == {}
 
 
-def test_a_video_that_becomes_half_of_a_photo_leaves_its_albums(stack: Stack, tmp_path: Path) -> None:
-    moving = stack.upload("IMG_1.mov", live_video(tmp_path), type="VIDEO")
+def test_a_video_that_becomes_half_of_a_photo_leaves_its_albums(stack: Stack, live_video: Path) -> None:
+    moving = stack.upload("IMG_1.mov", live_video, type="VIDEO")
     stack.drain()
     asset = stack.asset(moving)
     times = {"created_at": asset.created_at, "updated_at": asset.updated_at}
@@ -97,8 +102,8 @@ def test_a_video_that_becomes_half_of_a_photo_leaves_its_albums(stack: Stack, tm
     assert [event for event in stack.events() if event[0] == "asset_hidden"] == hidden  # told once
 
 
-def test_one_half_alone_or_in_the_trash_links_nothing(stack: Stack, tmp_path: Path) -> None:
-    moving = stack.upload("IMG_1.mov", live_video(tmp_path), type="VIDEO")
+def test_one_half_alone_or_in_the_trash_links_nothing(stack: Stack, live_video: Path) -> None:
+    moving = stack.upload("IMG_1.mov", live_video, type="VIDEO")
     stack.drain()
     stack.change(moving, deleted_at=stack.clock.now(), status="trashed")
     still = stack.upload("IMG_1.jpg", live_photo())
@@ -116,9 +121,10 @@ def heic(folder: Path, video: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["micro.jpg", "motion.jpg", "samsung.jpg", "samsung.heic"])
-def test_the_video_in_a_motion_photo_becomes_a_hidden_asset(stack: Stack, tmp_path: Path, form: str) -> None:
-    video = clip(tmp_path / "clip.mp4")
-    content = video.read_bytes()
+def test_the_video_in_a_motion_photo_becomes_a_hidden_asset(
+    stack: Stack, tmp_path: Path, plain_video: Path, form: str
+) -> None:
+    content = plain_video.read_bytes()
     made = {
         "micro.jpg": lambda: google_micro_video(photo(400, 300), content),
         "motion.jpg": lambda: google_motion_photo(photo(400, 300), content, padding=b"\0" * 24),
@@ -136,7 +142,7 @@ def test_the_video_in_a_motion_photo_becomes_a_hidden_asset(stack: Stack, tmp_pa
     assert path.relative_to(stack.media / "encoded-video" / stack.owner).name == f"{moving.id}-MP.mp4"
     assert (moving.type, moving.visibility) == ("VIDEO", "hidden")
     assert moving.original_file_name == f"{Path(form).stem}.mp4"
-    assert moving.checksum == sha1_of(video)
+    assert moving.checksum == sha1_of(plain_video)
     assert (moving.width_px, moving.height_px) == (320, 240)
     assert moving.duration_ms == pytest.approx(2000, abs=100)
     assert rows(stack, AssetVideo)[0].facts["codec"] == "h264"
@@ -151,8 +157,8 @@ def test_the_video_in_a_motion_photo_becomes_a_hidden_asset(stack: Stack, tmp_pa
     assert names_seen(stack, moving.id) == []
 
 
-def test_a_motion_part_that_is_lost_from_disk_is_written_again(stack: Stack, tmp_path: Path) -> None:
-    content = clip(tmp_path / "clip.mp4").read_bytes()
+def test_a_motion_part_that_is_lost_from_disk_is_written_again(stack: Stack, plain_video: Path) -> None:
+    content = plain_video.read_bytes()
     asset_id = stack.upload("a.jpg", google_micro_video(photo(64, 48), content))
     stack.drain()
     moving = stack.asset(str(stack.asset(asset_id).live_photo_video_id))
@@ -166,11 +172,10 @@ def test_a_motion_part_that_is_lost_from_disk_is_written_again(stack: Stack, tmp
     assert len(rows(stack, Asset)) == 2
 
 
-def test_a_video_that_the_owner_has_already_is_used(stack: Stack, tmp_path: Path) -> None:
-    video = clip(tmp_path / "clip.mp4")
-    known = stack.upload("clip.mp4", video, type="VIDEO")
-    stack.change(known, checksum=sha1_of(video))
-    asset_id = stack.upload("a.jpg", google_micro_video(photo(64, 48), video.read_bytes()))
+def test_a_video_that_the_owner_has_already_is_used(stack: Stack, plain_video: Path) -> None:
+    known = stack.upload("clip.mp4", plain_video, type="VIDEO")
+    stack.change(known, checksum=sha1_of(plain_video))
+    asset_id = stack.upload("a.jpg", google_micro_video(photo(64, 48), plain_video.read_bytes()))
 
     stack.drain()
 
@@ -179,10 +184,10 @@ def test_a_video_that_the_owner_has_already_is_used(stack: Stack, tmp_path: Path
     assert list((stack.media / "encoded-video").rglob("*.mp4")) == []  # what was taken out is not kept twice
 
 
-def test_another_video_in_the_photo_takes_the_place_of_the_old_one(stack: Stack, tmp_path: Path) -> None:
-    first = clip(tmp_path / "first.mp4").read_bytes()
+def test_another_video_in_the_photo_takes_the_place_of_the_old_one(stack: Stack, plain_video: Path) -> None:
+    first = plain_video.read_bytes()
     asset_id = stack.upload("a.jpg", google_micro_video(photo(64, 48), first))
-    own = stack.upload("own.mp4", clip(tmp_path / "own.mp4"), type="VIDEO")
+    own = stack.upload("own.mp4", plain_video, type="VIDEO")
     stack.drain()
     old = str(stack.asset(asset_id).live_photo_video_id)
     second = first + b"\0\0\0\x08free"
@@ -204,23 +209,22 @@ def test_another_video_in_the_photo_takes_the_place_of_the_old_one(stack: Stack,
     assert (JobName.ASSET_DELETE, own) not in stack.seen
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        lambda: google_micro_video(photo(64, 48), b"no video at all, but long enough"),
-        lambda: with_xmp(photo(64, 48), xmp('GCamera:MicroVideo="1" GCamera:MicroVideoOffset="999999999"')),
-        lambda: google_micro_video(photo(64, 48), b"\0\0\0\x18ftypmp42" + b"junk" * 99),
-    ],
-)
-def test_a_broken_motion_part_leaves_the_photo_alone(stack: Stack, content: Callable[[], bytes]) -> None:
-    asset_id = stack.upload("a.jpg", content())
+def test_a_broken_motion_part_leaves_the_photo_alone(stack: Stack) -> None:
+    too_long = xmp('GCamera:MicroVideo="1" GCamera:MicroVideoOffset="999999999"')
+    broken = [
+        google_micro_video(photo(64, 48), b"no video at all, but long enough"),
+        with_xmp(photo(64, 48), too_long),
+        google_micro_video(photo(64, 48), b"\0\0\0\x18ftypmp42" + b"junk" * 99),
+    ]
+    ids = [stack.upload(f"{number}.jpg", content) for number, content in enumerate(broken)]
 
     stack.drain()
 
     assert stack.failed() == {}
-    assert stack.asset(asset_id).live_photo_video_id is None
-    assert stack.exif(asset_id).make == "Helio"
-    assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
+    for asset_id in ids:
+        assert stack.asset(asset_id).live_photo_video_id is None
+        assert stack.exif(asset_id).make == "Helio"
+        assert set(stack.files(asset_id)) == {"thumbnail", "preview"}
     assert [file for file in (stack.media / "encoded-video").rglob("*") if file.is_file()] == []
 
 
