@@ -11,6 +11,7 @@ from serve_app.wire import album as wire
 from serve_app.wire.asset import Ids
 from serve_app.wire.common import PlainText, WireId
 from serve_app.wire.maps import Marker, marker
+from serve_app.wire.outcome import OutcomeResponse, outcome_response
 
 router = APIRouter(prefix="/albums", tags=["albums"])
 
@@ -92,9 +93,9 @@ def add_assets_to_album(
     body: Ids,
     services: ServicesOf,
     caller: Annotated[Caller, Depends(allow("albumAsset.create"))],
-) -> list[wire.OutcomeResponse]:
+) -> list[OutcomeResponse]:
     outcomes = album_assets.add_assets(services, caller.user_id, album_id, body.ids)
-    return [wire.outcome_response(one) for one in outcomes]
+    return [outcome_response(one) for one in outcomes]
 
 
 @router.delete("/{album_id}/assets")
@@ -103,9 +104,9 @@ def remove_asset_from_album(
     body: Ids,
     services: ServicesOf,
     caller: Annotated[Caller, Depends(allow("albumAsset.delete"))],
-) -> list[wire.OutcomeResponse]:
+) -> list[OutcomeResponse]:
     outcomes = album_assets.remove_assets(services, caller.user_id, album_id, body.ids)
-    return [wire.outcome_response(one) for one in outcomes]
+    return [outcome_response(one) for one in outcomes]
 
 
 @router.put("/{album_id}/users")

@@ -4,8 +4,6 @@ Source: spec/api.md §9.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
@@ -14,24 +12,7 @@ from cluster.db.queries.albums import EDITOR, OWNER
 from cluster.db.tables.album import Album
 from serve_app.deps import Services
 from serve_app.services.albums import require_album, tell_members
-
-
-class Refusal(StrEnum):
-    """Why one of many did not do: the closed list that clients know."""
-
-    DUPLICATE = "duplicate"
-    NO_PERMISSION = "no_permission"
-    NOT_FOUND = "not_found"
-    UNKNOWN = "unknown"
-    VALIDATION = "validation"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one of many. `refusal` None: it is done."""
-
-    id: str
-    refusal: Refusal | None = None
+from serve_app.services.outcomes import Outcome, Refusal, done
 
 
 def add_assets(services: Services, user_id: str, album_id: str, ids: Sequence[str]) -> list[Outcome]:
@@ -69,10 +50,10 @@ def remove_assets(services: Services, user_id: str, album_id: str, ids: Sequence
             return None if asset_id in allowed else Refusal.NO_PERMISSION
 
         outcomes = _one_by_one(ids, refusal)
-        done = [one.id for one in outcomes if one.refusal is None]
-        if done:
-            albums.remove_from_album(session, album_id, done)
-            if album.thumbnail_asset_id in done:
+        removed = done(outcomes)
+        if removed:
+            albums.remove_from_album(session, album_id, removed)
+            if album.thumbnail_asset_id in removed:
                 album.thumbnail_asset_id = None
             _changed(services, session, album)
         return outcomes
@@ -87,22 +68,22 @@ def _add(services: Services, session: Session, album: Album, ids: Sequence[str],
         return None if asset_id in mine else Refusal.NO_PERMISSION
 
     outcomes = _one_by_one(ids, refusal)
-    done = [one.id for one in outcomes if one.refusal is None]
-    if done:
-        albums.add_to_album(session, album.id, done, services.clock.now())
-        album.thumbnail_asset_id = album.thumbnail_asset_id or done[0]
+    added = done(outcomes)
+    if added:
+        albums.add_to_album(session, album.id, added, services.clock.now())
+        album.thumbnail_asset_id = album.thumbnail_asset_id or added[0]
         _changed(services, session, album)
     return outcomes
 
 
 def _one_by_one(ids: Sequence[str], refusal: Callable[[str, set[str]], Refusal | None]) -> list[Outcome]:
-    """`refusal(id, those done before)`."""
-    done: set[str] = set()
+    """`refusal(id, those done before)`: the second time an id comes, it is in already, or out."""
+    before: set[str] = set()
     outcomes = []
     for asset_id in ids:
-        outcomes.append(Outcome(asset_id, refusal(asset_id, done)))
+        outcomes.append(Outcome(asset_id, refusal(asset_id, before)))
         if outcomes[-1].refusal is None:
-            done.add(asset_id)
+            before.add(asset_id)
     return outcomes
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool
 
-from serve_app.services.album_assets import Outcome, Refusal
 from serve_app.services.albums import AlbumStatistics, SeenAlbum
+from serve_app.services.outcomes import Refusal
 from serve_app.wire.common import PlainText, WhenKnown, Wire, WireId, WireTime
 from serve_app.wire.user import UserSeen, user_seen
 
@@ -86,14 +86,6 @@ class AddedToAlbums(Wire):
     error: WhenKnown[Refusal] = None
 
 
-class OutcomeResponse(Wire):
-    """What became of one of many."""
-
-    id: str
-    success: bool
-    error: WhenKnown[Refusal] = None
-
-
 class AlbumMember(Wire):
     """Somebody who sees an album."""
 
@@ -162,10 +154,6 @@ def album_response(seen: SeenAlbum, viewer_id: str) -> AlbumResponse:
 
 def _contributors(counted: Sequence[tuple[str, int]] | None) -> list[Contributor] | None:
     return None if counted is None else [Contributor(user_id=user, asset_count=count) for user, count in counted]
-
-
-def outcome_response(outcome: Outcome) -> OutcomeResponse:
-    return OutcomeResponse(id=outcome.id, success=outcome.refusal is None, error=outcome.refusal)
 
 
 def statistics_response(counted: AlbumStatistics) -> AlbumStatisticsResponse:

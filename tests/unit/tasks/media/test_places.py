@@ -123,3 +123,30 @@ def test_the_shipped_file_is_small_and_says_what_it_is() -> None:
         assert len(stored["regions"]) == int(stored["cell_starts"][-1]) > 200_000
         assert json.loads(stored["words"].tobytes())["countries"]["GB"] == "United Kingdom"
     assert "CC BY 4.0" in (places.DATA_FILE.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "country"),
+    [("zurich", "Zürich", "Switzerland"), ("ROMA", "Roma", None), ("São Paulo", "São Paulo", "Brazil")],
+)
+def test_a_town_is_found_by_its_name_without_accents(asked: str, name: str, country: str | None) -> None:
+    found = places.find_places(asked)
+    assert found[0].name == name
+    assert country is None or country in {place.country for place in found}
+
+
+def test_towns_of_this_very_name_come_first_and_none_twice() -> None:
+    found = places.find_places("spring")
+    names = [place.name for place in found]
+    assert len(set(found)) == len(found) == 20
+    assert names[:2] == ["Spring", "Şpring"]
+    assert all(name.startswith("Spring") for name in names[2:])
+    assert places.find_places("pringfield")[0].name == "Springfield"
+
+
+def test_a_town_lies_where_its_name_is_asked_for() -> None:
+    oslo = next(place for place in places.find_places("Oslo") if place.country == "Norway")
+    near = places.nearest_place(oslo.latitude, oslo.longitude)
+    assert near is not None
+    assert near.city == "Oslo"
+    assert places.find_places(" ") == places.find_places("no such town\n") == []
