@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from cluster.db.search_text import SQLITE_FUNCTION, plain_text
+from cluster.db.dialects import SQLITE_FUNCTION, plain_text
 from cluster.errors import SettingsInvalid
 
 BUSY_TIMEOUT_MS = 10_000

@@ -4,20 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Any, Final, TypeVarTuple
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, false, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, exists, false, func, select
 from sqlalchemy.orm import Session
 
-from cluster.db.queries.assets import DELETED, LOCKED
-from cluster.db.search_text import contains_text
+from cluster.db.dialects import contains_text, unindexed
+from cluster.db.queries.assets import DELETED, LOCKED, assets_with_exif
 from cluster.db.tables.album import AlbumAsset
-from cluster.db.tables.asset import Asset, AssetExif, AssetFile
+from cluster.db.tables.asset import Asset, AssetExif, AssetFile, Library
 from cluster.db.tables.person import AssetFace
 from cluster.db.tables.tag import Tag, TagAsset
 
 Found = tuple[Asset, AssetExif | None]
-Columns = TypeVarTuple("Columns")
 
 
 class AnyTags(Enum):
@@ -30,7 +29,7 @@ ANY_TAGS: Final = AnyTags.ANY_TAGS
 
 EQUAL: Mapping[str, Any] = {
     "id": Asset.id,
-    "checksum": Asset.checksum,
+    "checksum": Asset.checksum,  # found by `_with_checksum`
     "type": Asset.type,
     "visibility": Asset.visibility,
     "library_id": Asset.library_id,
@@ -76,6 +75,15 @@ SORT_COLUMNS: Mapping[SortField, Any] = {
 }
 
 
+OF_EXIF = frozenset(
+    name
+    for columns in (EQUAL, CONTAINS, SORT_COLUMNS)
+    for name, column in columns.items()
+    if column.class_ is AssetExif
+)
+"""What needs the other table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sorting:
     """One criterion."""
@@ -113,34 +121,61 @@ def search(
     session: Session, wanted: AssetFilter, sorting: Sequence[Sorting], *, limit: int, offset: int = 0
 ) -> list[Found]:
     """One page, in this order; equal ones by id."""
-    query = _found(wanted).order_by(*_order(sorting)).limit(limit).offset(offset)
-    return [(row[0], row[1]) for row in session.execute(query)]
+    return _page(session, _ids(wanted, sorting).order_by(*_order(sorting)).limit(limit).offset(offset))
 
 
 def search_around(session: Session, wanted: AssetFilter, start: str, *, limit: int) -> list[Found]:
     """Up to `limit`, by id from `start` on and then from the beginning: ids are drawn by lot, so any place among them
     gives a sample without reading the rest."""
-    query = _found(wanted).order_by(Asset.id)
-    above = list(session.execute(query.where(Asset.id >= start).limit(limit)))
-    below = list(session.execute(query.where(Asset.id < start).limit(limit - len(above)))) if len(above) < limit else []
-    return [(row[0], row[1]) for row in (*above, *below)]
+    query = _ids(wanted, walks_by_id=True).order_by(Asset.id)
+    found = _page(session, query.where(Asset.id >= start).limit(limit))
+    if len(found) < limit:
+        found += _page(session, query.where(Asset.id < start).limit(limit - len(found)))
+    return found
 
 
 def count(session: Session, wanted: AssetFilter) -> int:
-    query = _joined(select(func.count()).select_from(Asset)).where(*conditions(wanted))
+    query = _ids(wanted).with_only_columns(func.count(), maintain_column_froms=True)
     return session.scalar(query) or 0
 
 
-def conditions(wanted: AssetFilter) -> Iterator[ColumnElement[bool]]:
-    """Over Asset and AssetExif (outer join)."""
-    yield Asset.owner_id == wanted.owner_id
-    yield Asset.status != DELETED
+def _page(session: Session, ids: Select[str]) -> list[Found]:
+    """Whole rows are read for the page alone: sorting and skipping need no more than ids."""
+    wanted = list(session.scalars(ids))
+    found = assets_with_exif(session, wanted)
+    return [found[asset_id] for asset_id in wanted]
+
+
+def _ids(wanted: AssetFilter, sorting: Sequence[Sorting] = (), *, walks_by_id: bool = False) -> Select[str]:
+    query = select(Asset.id).where(*_conditions(wanted, walks_by_id))
+    named = {*wanted.equal, *wanted.contains, *(one.field for one in sorting)}
+    if named & OF_EXIF:
+        query = query.outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
+    return query
+
+
+def _leaves_few(wanted: AssetFilter) -> bool:
+    """Whether a condition has an index of its own that leaves far fewer than the user has."""
+    some_tags = bool(wanted.tag_ids) and not isinstance(wanted.tag_ids, AnyTags)
+    asked = any(wanted.equal.get(name) is not None for name in ("id", "checksum", "city"))
+    return asked or some_tags or bool(wanted.album_ids or wanted.person_ids or wanted.files)
+
+
+def _conditions(wanted: AssetFilter, walks_by_id: bool) -> Iterator[ColumnElement[bool]]:
+    """Over Asset, and AssetExif where it is named."""
+    owner = unindexed(Asset.owner_id) if walks_by_id or _leaves_few(wanted) else Asset.owner_id
+    yield owner == wanted.owner_id
     if "visibility" not in wanted.equal:
         yield Asset.visibility != LOCKED
-    if not wanted.with_deleted:
+    if wanted.with_deleted:
+        yield Asset.status != DELETED
+    else:
         yield Asset.deleted_at.is_(None)
     for name, value in wanted.equal.items():
-        yield EQUAL[name].is_(None) if value is None else EQUAL[name] == value
+        if name == "checksum":
+            yield Asset.id.in_(_with_checksum(wanted.owner_id, value))
+        else:
+            yield EQUAL[name].is_(None) if value is None else EQUAL[name] == value
     for name, text in wanted.contains.items():
         yield contains_text(CONTAINS[name], text)
     for name, time in wanted.since.items():
@@ -192,12 +227,11 @@ def assets_with_tag(tag_id: str) -> Select[str]:
     return select(TagAsset.asset_id).where(TagAsset.tag_id.in_(select(family.c.id)))
 
 
-def _found(wanted: AssetFilter) -> Select[Asset, AssetExif | None]:
-    return _joined(select(Asset, AssetExif)).where(*conditions(wanted))
-
-
-def _joined(query: Select[*Columns]) -> Select[*Columns]:
-    return query.outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
+def _with_checksum(owner_id: str, checksum: bytes) -> CompoundSelect[str]:
+    """Uploads and files of libraries have an index each."""
+    same = select(Asset.id).where(Asset.owner_id == owner_id, Asset.checksum == checksum)
+    libraries = select(Library.id).where(Library.owner_id == owner_id)
+    return same.where(Asset.library_id.is_(None)).union_all(same.where(Asset.library_id.in_(libraries)))
 
 
 def _order(sorting: Sequence[Sorting]) -> Iterator[ColumnElement[Any]]:

@@ -3,8 +3,8 @@
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from cluster.db.dialects import folder_of
 from cluster.db.queries.assets import TIMELINE
-from cluster.db.search_text import folder_of
 from cluster.db.tables.asset import Asset, AssetExif
 
 

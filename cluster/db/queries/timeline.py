@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from cluster.db.dialects import month_of, unindexed
 from cluster.db.queries.asset_search import assets_with_person, assets_with_tag
 from cluster.db.queries.assets import ARCHIVE, TIMELINE, TRASHED, in_pages
-from cluster.db.search_text import month_of
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.stack import Stack
@@ -86,7 +86,7 @@ def months(session: Session, wanted: TimelineFilter) -> dict[str, int]:
     found = _count(session, _per_month(wanted))
     if wanted.primaries:
         in_stack = and_(Asset.stack_id.is_not(None), Stack.primary_asset_id != Asset.id)
-        others = _per_month(wanted).join(Stack, Stack.id == Asset.stack_id).where(in_stack)
+        others = _per_month(wanted, leaves_few=True).join(Stack, Stack.id == Asset.stack_id).where(in_stack)
         for month, hidden in _count(session, others).items():
             found[month] -= hidden
     return {month: count for month, count in found.items() if count}
@@ -121,9 +121,9 @@ def stack_sizes(session: Session, stack_ids: Collection[str]) -> dict[str, int]:
     return found
 
 
-def _per_month(wanted: TimelineFilter) -> Select[str, int]:
+def _per_month(wanted: TimelineFilter, *, leaves_few: bool = False) -> Select[str, int]:
     name = month_of(_date(wanted))
-    query = select(name, func.count()).select_from(Asset).where(*_conditions(wanted)).group_by(name)
+    query = select(name, func.count()).select_from(Asset).where(*_conditions(wanted, leaves_few)).group_by(name)
     if wanted.box is not None:
         query = query.join(AssetExif, AssetExif.asset_id == Asset.id).where(*_within(wanted.box))
     return query
@@ -137,9 +137,11 @@ def _date(wanted: TimelineFilter) -> Any:
     return Asset.created_at if wanted.by_arrival else Asset.local_date_time
 
 
-def _conditions(wanted: TimelineFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(wanted: TimelineFilter, leaves_few: bool = False) -> Iterator[ColumnElement[bool]]:
+    """`leaves_few`: the query has a condition more, with an index of its own."""
+    few = leaves_few or bool(wanted.album_id or wanted.person_id or wanted.tag_id or wanted.box)
     if wanted.owner_id is not None:
-        yield Asset.owner_id == wanted.owner_id
+        yield (unindexed(Asset.owner_id) if few else Asset.owner_id) == wanted.owner_id
     if wanted.visibility is None:
         yield Asset.visibility.in_([TIMELINE, ARCHIVE])
     else:

@@ -46,7 +46,12 @@ class Asset(Base):
         Index("ix_asset_original_path", "original_path"),
         # walks in the order of arrival, which a stored time can take up again
         Index("ix_asset_created_at", "created_at", "id"),
-        partial_index("ix_asset_timeline", "owner_id", "visibility", "local_date_time", where="deleted_at IS NULL"),
+        # all that the months of a timeline are counted by: SQLite reads rows for a column that only the condition names
+        partial_index(
+            "ix_asset_timeline",
+            *("owner_id", "visibility", "local_date_time", "is_favorite", "deleted_at"),
+            where="deleted_at IS NULL",
+        ),
         partial_index("ix_asset_trash", "owner_id", "status", "deleted_at", where="deleted_at IS NOT NULL"),
         # a library is compared with its disk folder by folder, in the order of paths
         partial_index("ix_asset_library_path", "library_id", "original_path", where="library_id IS NOT NULL"),
@@ -92,6 +97,7 @@ class AssetExif(Base):
     __table_args__ = (
         # of what people search by, a city alone leaves few
         partial_index("ix_asset_exif_city", "city", where="city IS NOT NULL"),
+        partial_index("ix_asset_exif_position", "latitude", "longitude", where="latitude IS NOT NULL"),
         partial_index("ix_asset_exif_live_photo_cid", "live_photo_cid", where="live_photo_cid IS NOT NULL"),
     )
 

@@ -326,8 +326,12 @@ def index_assets() -> None:
     )
     op.create_index("ix_asset_exif_city", "asset_exif", ["city"], **where("city IS NOT NULL"))
     op.create_index("ix_asset_created_at", "asset", ["created_at", "id"])
+    op.create_index("ix_asset_exif_position", "asset_exif", ["latitude", "longitude"], **where("latitude IS NOT NULL"))
     op.create_index(
-        "ix_asset_timeline", "asset", ["owner_id", "visibility", "local_date_time"], **where("deleted_at IS NULL")
+        "ix_asset_timeline",
+        "asset",
+        ["owner_id", "visibility", "local_date_time", "is_favorite", "deleted_at"],
+        **where("deleted_at IS NULL"),
     )
     op.create_index("ix_asset_trash", "asset", ["owner_id", "status", "deleted_at"], **where("deleted_at IS NOT NULL"))
     op.create_index(
@@ -338,7 +342,7 @@ def index_assets() -> None:
 def downgrade() -> None:
     for index in ("library_path", "trash", "timeline", "created_at", "live_photo_video_id", "stack_id"):
         op.drop_index(f"ix_asset_{index}", "asset")
-    for index in ("city", "live_photo_cid"):
+    for index in ("city", "position", "live_photo_cid"):
         op.drop_index(f"ix_asset_exif_{index}", "asset_exif")
     op.create_index("ix_asset_exif_live_photo_cid", "asset_exif", ["live_photo_cid"])
     op.create_index("ix_asset_live_photo_video_id", "asset", ["live_photo_video_id"])

@@ -1,4 +1,4 @@
-"""SQL that SQLite and PostgreSQL spell differently: text that people search in, and the month of a time."""
+"""What SQLite and PostgreSQL spell differently: text that people search in, the month of a time, and a hint."""
 
 import unicodedata
 from typing import Any
@@ -34,6 +34,13 @@ class _Position(FunctionElement[int]):
     inherit_cache = True
 
 
+class _Unindexed(FunctionElement[Any]):
+    """A column that SQLite may not look up in an index."""
+
+    name = "unindexed"
+    inherit_cache = True
+
+
 def plain_text(text: str | None) -> str | None:
     """Without accents and case, so that `Ávila` is found as `avila`."""
     if text is None or text.isascii():
@@ -50,6 +57,13 @@ def contains_text(column: Any, wanted: str) -> ColumnElement[bool]:
 def month_of(column: Any) -> ColumnElement[str]:
     """Year and month of a time in UTC, `2024-03`."""
     return _Month(column)
+
+
+def unindexed(column: Any) -> ColumnElement[Any]:
+    """The column, when a query has another condition that leaves far fewer rows. SQLite keeps no statistics unless it
+    is told to, takes any index of equal length for as good, and would walk through all that a user has. PostgreSQL
+    counts and needs no hint. Source: sqlite.org/queryplanner-ng.html, unary "+"."""
+    return _Unindexed(column)
 
 
 def folder_of(column: Any) -> ColumnElement[str]:
@@ -81,6 +95,17 @@ def _position_sqlite(element: _Position, compiler: Any, **options: Any) -> str:
 @compiles(_Position, "postgresql")
 def _position_postgres(element: _Position, compiler: Any, **options: Any) -> str:
     return f"strpos({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Unindexed, "sqlite")
+def _unindexed_sqlite(element: _Unindexed, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(_Unindexed, "postgresql")
+def _unindexed_postgres(element: _Unindexed, compiler: Any, **options: Any) -> str:
+    plain: str = compiler.process(element.clauses, **options)
+    return plain
 
 
 @compiles(_Month, "sqlite")

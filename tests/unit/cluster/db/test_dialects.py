@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import func, literal, select
 
+from cluster.db.dialects import contains_text, folder_of, month_of, plain_text
 from cluster.db.engine import Database
-from cluster.db.search_text import contains_text, folder_of, month_of, plain_text
 from cluster.db.tables.base import UtcDateTime
 
 
