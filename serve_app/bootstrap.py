@@ -1,7 +1,7 @@
 """The one place that wires everything: settings → database, store, layout → services for the API, loops for Ray."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -9,16 +9,18 @@ from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queries import assets as asset_queries
+from cluster.db.queries import libraries as library_queries
 from cluster.db.queries import notes
 from cluster.db.queries import system as system_queries
 from cluster.db.queue_store import SqlQueueStore
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
+from cluster.loops.library_watcher import STABLE_S, LibraryChanges, LibraryWatcher, WatchedLibrary
 from cluster.loops.scheduler import Scheduler
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import Submitter
 from cluster.names import JobName, QueueName
-from cluster.queue.job import Handler, Place
+from cluster.queue.job import Handler, NewJob, Place
 from cluster.queue.store import Transaction
 from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings
@@ -31,6 +33,7 @@ from cluster.telemetry import follow_config
 from serve_app.deps import Services
 from tasks import registry
 from tasks.binding import Contexts, bind
+from tasks.libraries import MEDIA_EXTENSIONS, import_jobs, remove_jobs, scan_jobs
 from tasks.pipeline import follow, follow_failure
 from tasks.row_runner import Beats, RowRunner
 from tasks.timetable import timetable
@@ -78,10 +81,37 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             media_present=lambda: marker_present(settings.media_root, settings.ignore_mount_check_errors),
             rows_changed=changes.wait,
             sweep_files=lambda: sweep_files(services),
+            watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
         ),
         on_failed=follow_failure,
     )
+
+
+def build_library_watcher(services: Services, config: "LiveConfig", stable_s: float = STABLE_S) -> LibraryWatcher:
+    """Watches the libraries, while the config says so, and enqueues what their jobs are to look at."""
+
+    def watched() -> Sequence[WatchedLibrary]:
+        with services.database.reader() as session:
+            if not config.read(session).library.watch.enabled:
+                return ()
+            return [
+                WatchedLibrary(found.id, tuple(found.import_paths), tuple(found.exclusion_patterns))
+                for found in library_queries.libraries(session)
+            ]
+
+    def report(changes: Sequence[LibraryChanges]) -> None:
+        with services.database.session() as session:
+            services.store.enqueue(session, [job for one in changes for job in jobs_for(one)])
+
+    return LibraryWatcher(watched, report, MEDIA_EXTENSIONS, services.settings.media_root, stable_s=stable_s)
+
+
+def jobs_for(changes: LibraryChanges) -> list[NewJob]:
+    """What the watcher's word on one library leads to."""
+    library_id = changes.library_id
+    jobs = import_jobs(library_id, changes.present) + remove_jobs(library_id, changes.gone)
+    return jobs + (scan_jobs(library_id) if changes.scan else [])
 
 
 def sweep_files(services: Services) -> int:

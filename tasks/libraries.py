@@ -60,6 +60,12 @@ def import_jobs(library_id: str, paths: Sequence[str], priority: Priority = Prio
     ]
 
 
+def remove_jobs(library_id: str, paths: Sequence[str]) -> list[NewJob]:
+    """Remove the assets of files that somebody deleted."""
+    pages = [paths[at : at + FILES_PER_IMPORT] for at in range(0, len(paths), FILES_PER_IMPORT)]
+    return [NewJob(JobName.LIBRARY_REMOVE_ASSET, {"libraryId": library_id, "paths": list(page)}) for page in pages]
+
+
 def sidecar_job(asset_id: str) -> NewJob:
     """The first job of the chain for a file that is new or has changed."""
     return asset_job(JobName.SIDECAR_CHECK, asset_id, source=UPLOAD)

@@ -35,6 +35,7 @@ class Surroundings:
     media_present: Callable[[], bool]
     rows_changed: Callable[[], bool]
     sweep_files: Callable[[], int]
+    watch_libraries: Callable[[bool], float]
     schedule: Callable[[], float]
 
 
@@ -75,6 +76,7 @@ class Controller:
         )
         pruner = Pruner(store, around.clock, around.sweep_files)
         self._rows_changed, self._sleep = around.rows_changed, around.clock.sleep
+        self._watch_folders = around.watch_libraries
         self._dispatch_loop = Loop("dispatcher", self._dispatcher.tick)
         self._settle_loop = Loop("settler", self._settler.tick)
         self._loops = [
@@ -83,6 +85,7 @@ class Controller:
             Loop("keeper", self._keeper.tick),
             Loop("rescuer", rescuer.tick),
             Loop("scheduler", around.schedule),
+            Loop("library watcher", self._watch_libraries),
             Loop("pruner", pruner.tick),
             self._settle_loop,
         ]
@@ -129,6 +132,10 @@ class Controller:
 
     def _wake(self) -> None:
         self._dispatch_loop.wake()
+
+    def _watch_libraries(self) -> float:
+        """Of several controllers, the one that owns the queue of the jobs watches for them."""
+        return self._watch_folders(QueueName.LIBRARY in self._keeper.owned)
 
     def _watch(self) -> float:
         """Wake the dispatcher when another process changed rows."""

@@ -34,9 +34,12 @@ class Wanted:
 
     def file(self, path: str, root: str) -> bool:
         """Whether a walk of `root` finds `path`, should there be such a file."""
-        names = path[len(below(root)) :].split("/")
-        hidden = any(name.startswith(".") for name in names)
-        return not hidden and self.has_known_extension(names[-1]) and not self.exclusions.excludes(path)
+        return self.has_known_extension(path.rpartition("/")[2]) and self.reaches(path, root)
+
+    def reaches(self, path: str, root: str) -> bool:
+        """Whether a walk of `root` comes by `path`: neither it nor a folder above it is hidden or excluded."""
+        hidden = any(name.startswith(".") for name in path[len(below(root)) :].split("/"))
+        return not hidden and not self.exclusions.excludes(path)
 
     def has_known_extension(self, name: str) -> bool:
         stem, dot, extension = name.rpartition(".")

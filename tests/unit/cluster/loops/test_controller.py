@@ -49,6 +49,7 @@ class Bench:
                 media_present=lambda: True,
                 rows_changed=lambda: False,
                 sweep_files=lambda: 0,
+                watch_libraries=lambda ours: 60.0,
                 schedule=lambda: 60.0,
             ),
         )
