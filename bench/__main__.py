@@ -19,7 +19,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from bench import api, idle, pipeline
+from bench import api, idle, library, pipeline
 from bench.api import WrkMissing
 from cluster.errors import ProgramMissing
 from tests.postgres_server import private_postgres
@@ -37,6 +37,9 @@ MARKS: Mapping[str, tuple[str, float]] = {
     "metadata.cpu_ms": ("≤", 20),
     "pipeline.cpu_s_per_photo": ("≤", 0.20),
     "idle.pss_mb": ("≤", 1_300),
+    "library.scan.cpu_us_per_file": ("≤", 200),
+    "library.rescan.ratio_to_stat": ("≤", 8),
+    "library.overlap.duplicates": ("≤", 0),
 }
 """What we hold ourselves to."""
 
@@ -85,6 +88,7 @@ PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "pipeline": lambda tell: pipeline.run(tell=tell),
     "api": lambda tell: api.run(tell=tell),
     "idle": lambda tell: idle.run(tell=tell),
+    "library": lambda tell: library.run(tell=tell),
 }
 
 

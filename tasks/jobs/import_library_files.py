@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import Any
 
 from cluster.db.queries import libraries
@@ -117,7 +116,7 @@ def save(context: Context, lease: Lease, output: Sequence[FoundFile]) -> frozens
 def asset_row(library_id: str, owner_id: str, file: FoundFile, now: datetime) -> dict[str, Any]:
     """The columns of a new asset. Until its file has been read, its date is that of the file."""
     modified_at = datetime.fromtimestamp(file.modified_s, UTC)
-    name = PurePath(file.path).name
+    name = file.path.rpartition("/")[2]
     return {
         "id": str(uuid.uuid4()),
         "owner_id": owner_id,

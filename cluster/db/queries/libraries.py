@@ -3,9 +3,24 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, case, delete, func, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Select,
+    Table,
+    and_,
+    case,
+    cast,
+    delete,
+    extract,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -14,6 +29,9 @@ from cluster.db.tables.asset import Asset, AssetExif, Library
 from cluster.storage.import_paths import below, past
 
 ASSETS: Table = Asset.__table__  # type: ignore[assignment]
+
+EPOCH_JULIAN_DAY = 2_440_587.5
+"""1970-01-01 in the days that SQLite counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +43,9 @@ class LibraryStatistics:
     usage_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFile:
-    """A file as the rows know it. `modified_s`: seconds since 1970."""
+class KnownFile(NamedTuple):
+    """A file as the rows know it. `modified_s`: seconds since 1970, to a ten-thousandth. A plain tuple, since a scan
+    makes one for every file."""
 
     asset_id: str
     path: str
@@ -89,7 +107,7 @@ def statistics(session: Session, library_id: str) -> LibraryStatistics:
 def paths_after(session: Session, library_id: str, after: str, limit: int) -> list[str]:
     """The next paths of a library, offline ones included, in order."""
     query = select(ASSETS.c.original_path).where(_between(library_id, after)).order_by(ASSETS.c.original_path)
-    return list(session.execute(query.limit(limit)).scalars())
+    return [row[0] for row in session.execute(query.limit(limit)).all()]  # half the time of reading one by one
 
 
 def nth_path_after(session: Session, library_id: str, after: str, before: str, count: int) -> str | None:
@@ -105,30 +123,29 @@ def holds_below(session: Session, library_id: str, folder: str) -> bool:
 
 def files_between(session: Session, library_id: str, after: str, before: str, limit: int) -> list[KnownFile]:
     """The next files after `after` and below `before`, in the order of their paths."""
-    table = ASSETS.c
-    query = (
-        select(table.id, table.original_path, table.file_modified_at, table.is_offline)
-        .where(_between(library_id, after, before), table.is_external)
-        .order_by(table.original_path)
-        .limit(limit)
-    )
-    rows = session.execute(query)
-    return [
-        KnownFile(asset_id, path, modified_at.timestamp(), offline) for asset_id, path, modified_at, offline in rows
-    ]
+    known = _known(session).where(_between(library_id, after, before), ASSETS.c.is_external)
+    rows = session.execute(known.order_by(ASSETS.c.original_path).limit(limit)).all()
+    return list(map(KnownFile._make, rows))
 
 
 def files_at(session: Session, library_id: str, paths: Sequence[str]) -> dict[str, KnownFile]:
     """Of these paths, the files that the library knows."""
-    table = ASSETS.c
     found: dict[str, KnownFile] = {}
     for page in in_pages(paths):
-        query = select(table.id, table.original_path, table.file_modified_at, table.is_offline).where(
-            table.library_id == library_id, table.original_path.in_(page)
-        )
-        for asset_id, path, modified_at, offline in session.execute(query):
-            found[path] = KnownFile(asset_id, path, modified_at.timestamp(), offline)
+        known = _known(session).where(ASSETS.c.library_id == library_id, ASSETS.c.original_path.in_(page))
+        found |= {row[1]: KnownFile._make(row) for row in session.execute(known).all()}
     return found
+
+
+def _known(session: Session) -> Select[Any]:
+    """The columns of a KnownFile. The database counts the seconds: making datetimes of them would take as long as all
+    the rest."""
+    time: ColumnElement[Any] = ASSETS.c.file_modified_at
+    if session.get_bind().dialect.name == "postgresql":
+        seconds: ColumnElement[Any] = cast(extract("epoch", time), Double)
+    else:
+        seconds = (func.julianday(time, type_=Double) - EPOCH_JULIAN_DAY) * 86_400.0
+    return select(ASSETS.c.id, ASSETS.c.original_path, seconds, ASSETS.c.is_offline)
 
 
 def add_files(session: Session, rows: Sequence[dict[str, Any]]) -> list[str]:
