@@ -23,9 +23,9 @@ def archive_members(services: Services, user_id: str, ids: Sequence[str], edited
     members = []
     for original, name in zip(found, archive_names(one.file_name for one in found), strict=True):
         path = Path((original.edited_path if edited else None) or original.path)
-        roots = [services.layout.media_root, *map(Path, original.import_paths)]
         # a row that points elsewhere is not followed: it counts as missing
-        members.append(ZipMember(name, path if within(path, roots) else None, original.local_date_time))
+        here = within(path, services.layout.media_root, original.import_paths)
+        members.append(ZipMember(name, path if here else None, original.local_date_time))
     return members
 
 

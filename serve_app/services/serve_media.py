@@ -2,6 +2,7 @@
 external library; a row that points elsewhere is not followed. Source: spec/api.md §4.2.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from cluster.db.queries import albums, assets
 from cluster.db.queries.assets import MediaSource
 from cluster.db.tables.asset import Asset
 from cluster.errors import NotFound, PathEscapes
+from cluster.storage.import_paths import is_inside, normalised
 from cluster.storage.layout import inside
 from serve_app.deps import Services
 from serve_app.services.get_asset import no_access
@@ -85,18 +87,18 @@ def _derived(source: MediaSource, kind: str, edited: bool) -> str | None:
 
 
 def _served(services: Services, source: MediaSource, path: str, file_name: str) -> ServedFile:
-    roots = [services.layout.media_root, *map(Path, source.import_paths)]
-    if not within(Path(path), roots):
+    if not within(Path(path), services.layout.media_root, source.import_paths):
         raise NotFound("Asset media not found")
     return ServedFile(Path(path), mime_type(path), file_name)
 
 
-def within(path: Path, roots: Sequence[Path]) -> bool:
-    """Whether the path lies below one of these folders."""
-    for root in roots:
-        try:
-            inside(root, path)
-        except PathEscapes:
-            continue
-        return True
-    return False
+def within(path: Path, media_root: Path, import_paths: Sequence[str]) -> bool:
+    """Whether the file lies in the media folder, or in an import path of its library: there other people may put links,
+    and none is followed out of it."""
+    try:
+        inside(media_root, path)
+    except PathEscapes:
+        plain = normalised(str(path))
+        found = [root for root in map(normalised, import_paths) if is_inside(plain, root)]
+        return any(is_inside(os.path.realpath(plain), os.path.realpath(root)) for root in found)
+    return True

@@ -41,7 +41,7 @@ def jobs(api: ApiClient) -> list[tuple[str, dict[str, Any]]]:
     return sorted((job["name"], job["data"]) for job in api.get("/queues/library/jobs").json())
 
 
-def add_asset(api: ApiClient, library_id: str, name: str, **columns: Any) -> None:
+def add_asset(api: ApiClient, library_id: str, name: str, **columns: Any) -> str:
     asset_id, now = str(uuid.uuid4()), datetime(2024, 1, 1, tzinfo=UTC)
     times = dict.fromkeys(("file_created_at", "file_modified_at", "local_date_time", "created_at", "updated_at"), now)
     path = {"original_path": f"/p/{name}", "original_file_name": name, "checksum": name.encode()}
@@ -49,6 +49,7 @@ def add_asset(api: ApiClient, library_id: str, name: str, **columns: Any) -> Non
     with api.services.database.session() as session:
         session.execute(insert(Asset).values(**{**asset, **path, **times, **columns}))
         session.execute(insert(AssetExif).values(asset_id=asset_id, file_size_bytes=1000, updated_at=now))
+    return asset_id
 
 
 def test_a_library_lives_from_its_making_to_its_deletion(admin: ApiClient, tmp_path: Path) -> None:
@@ -82,6 +83,24 @@ def test_a_scan_is_queued_once(admin: ApiClient) -> None:
 
     wanted = {"id": library_id}
     assert jobs(admin) == [("LibraryScanAssetsQueueAll", wanted), ("LibrarySyncFilesQueueAll", wanted)]
+
+
+def test_no_link_is_followed_out_of_a_library(admin: ApiClient, tmp_path: Path) -> None:
+    photos, secret = tmp_path / "photos", tmp_path / "secret"
+    for folder in (photos, secret):
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(folder.name.encode())
+    (photos / "out.jpg").symlink_to(secret / "a.jpg")
+    (photos / "round.jpg").symlink_to("a.jpg")
+    (photos / "folder").symlink_to(secret)
+    library_id = make(admin, importPaths=[f"{photos}/"])["id"]
+
+    def served(name: str) -> int:
+        asset_id = add_asset(admin, library_id, name, original_path=str(photos / name))
+        return admin.get(f"/assets/{asset_id}/original").status_code
+
+    names = ("a.jpg", "round.jpg", "out.jpg", "folder/a.jpg", "../secret/a.jpg")
+    assert [served(name) for name in names] == [200, 200, 404, 404, 404]
 
 
 def test_the_queue_s_button_scans_everything(admin: ApiClient) -> None:
