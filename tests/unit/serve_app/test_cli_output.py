@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from serve_app import cli_upload
-from serve_app.cli_jobs import show_troubles
+from serve_app.cli_jobs import show_queue
 from serve_app.cli_upload import Uploaded, tell, wait_for_queues
 from serve_app.client import ApiClient, Queue
 
@@ -52,7 +52,7 @@ def test_why_jobs_failed_and_why_others_wait() -> None:
     failed = [{"name": "Ocr", "id": "7", "data": {"id": "1", "error": "[red]odd.jpg: not a picture" + "!" * 100}}]
     delayed = [{"name": "Ocr", "id": str(n), "data": {"error": "the drive is away"}} for n in range(3)]
     screen = console()
-    show_troubles(ScriptedClient(jobs={"failed": failed, "delayed": delayed}), screen, "ocr")
+    show_queue(ScriptedClient(jobs={"failed": failed, "delayed": delayed}), screen, "ocr")
     assert printed(screen).splitlines() == [
         "Ocr [red]odd.jpg: not a picture" + "!" * 100,
         "3 later the drive is away",
