@@ -20,13 +20,14 @@ class Missing:
     """What a job makes of an asset. `lacking(context, asset_ids)`: those of them that lack it, by their rows.
 
     `makes`: types of `asset_file`; where such a file is gone or empty the job is to run again, if it `acts_on` the
-    asset.
+    asset. `begun`: of these assets, those that jobs of other names work on for it, or have failed at.
     """
 
     job: JobName
     lacking: Callable[[Context, Sequence[str]], set[str]]
     makes: frozenset[str] = frozenset()
     acts_on: Callable[[Context, Sequence[str]], set[str]] = lambda context, asset_ids: set(asset_ids)
+    begun: Callable[[Context, Sequence[str]], set[str]] = lambda context, asset_ids: set()
 
 
 def under_way(context: Context, name: JobName, asset_ids: Sequence[str]) -> set[str]:

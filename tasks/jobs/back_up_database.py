@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from cluster.db.postgres_copies import server_facts
 from cluster.db.queries import notes
 from cluster.db.sqlite_copies import copy_database, delete_database, sqlite_version
-from cluster.errors import Transient
+from cluster.errors import Cancelled
 from cluster.names import JobName
 from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Place, Priority, Skipped, Snooze
 from cluster.storage.layout import Folder
@@ -54,10 +54,6 @@ class BackupOutput:
     size_bytes: int
     began_at: datetime
     deleted: tuple[str, ...]
-
-
-class Cancelled(Transient):
-    """The controller has given the job up."""
 
 
 def back_up_database(priority: Priority = Priority.BACKLOG) -> NewJob:

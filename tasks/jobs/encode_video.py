@@ -19,6 +19,7 @@ from cluster.db.queries import video_parts
 from cluster.db.queries.assets import ids_where
 from cluster.db.queries.video_parts import ENCODED_VIDEO, PICTURE, SOUND, PartRow
 from cluster.db.tables.asset import Asset, AssetAudio, AssetExif, AssetFile, AssetVideo
+from cluster.db.tables.video import VideoEncoding
 from cluster.names import JobName
 from cluster.queue.job import Done, Fact, Failed, JobSpec, Lease, Loaded, More, Skipped
 from tasks.job import NO_FACTS, Context, Job, RowJob
@@ -107,6 +108,7 @@ MISSING = Missing(
     _lacking,
     makes=frozenset({ENCODED_VIDEO}),
     acts_on=lambda context, ids: ids_where(context.session, ids, _videos()),
+    begun=lambda context, ids: ids_where(context.session, ids, [exists().where(VideoEncoding.asset_id == Asset.id)]),
 )
 
 

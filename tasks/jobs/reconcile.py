@@ -142,7 +142,7 @@ def _missing(context: Context, kind: Missing, asset_ids: Sequence[str], broken: 
     ended in between."""
     gone = kind.acts_on(context, sorted({file.owner_id for file in broken}))
     suspected = sorted(kind.lacking(context, asset_ids) | gone)
-    busy = in_queue(context, kind.job, suspected)
+    busy = in_queue(context, kind.job, suspected) | kind.begun(context, suspected)
     if kind in LINKED:  # what follows has failed: looking again would change nothing
         busy |= in_queue(context, CHAIN.job, suspected)
     free = set(suspected) - busy

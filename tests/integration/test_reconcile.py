@@ -1,6 +1,7 @@
 """What is missing is enqueued once, and a whole library adds nothing, however often and by how many it is asked for."""
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 from PIL import Image
 from sqlalchemy import delete, select, update
 
-from cluster.db.tables.asset import Asset, AssetFile, AssetJobStatus
+from cluster.db.tables.asset import Asset, AssetFile, AssetJobStatus, AssetVideo
 from cluster.db.tables.job import Job
 from cluster.db.tables.person import AssetFace, Person
+from cluster.db.tables.video import VideoEncoding
 from cluster.names import JobName, QueueName
 from cluster.queue.job import asset_job
 from cluster.queue.states import JobState
@@ -126,6 +128,38 @@ def test_what_is_on_its_way_or_has_failed_is_left_alone(server: InlineServer, as
     waits = {job.asset_id for job in server.jobs(JobState.WAITING) if job.name is THUMBNAILS}
     assert waits == {waiting, plain, free}  # metadata without a source leads to no thumbnails
     assert [job.asset_id for job in server.jobs(JobState.FAILED)] == [failed]
+
+
+def test_a_video_that_is_being_encoded_in_parts_is_left_alone(server: InlineServer) -> None:
+    now = server.clock.now()
+    names = {"format_name": "matroska", "format_long_name": "Matroska", "codec": "vp8", "pixel_format": "yuv420p"}
+    numbers = {"index": 0, "width_px": 64, "height_px": 48, "orientation": 1, "fps": 25.0, "bitrate": 0}
+    unsaid = dict.fromkeys(("profile", "level", "duration_ms"))
+    dolby = dict.fromkeys(f"dolby_vision_{part}" for part in ("profile", "level", "compatibility"))
+    colors = {"color_primaries": 2, "color_transfer": 2, "color_matrix": 2}
+    facts = {**names, **numbers, **unsaid, **dolby, **colors, "frame_count": 0, "time_base": "1/1000"}
+    ids = [server.add_asset(f"{number}.mkv", bytes([number]), type="VIDEO", thumbhash=b"1") for number in range(2)]
+    with server.database.session() as session:
+        for asset_id in ids:
+            session.add(AssetJobStatus(asset_id=asset_id, metadata_extracted_at=now))
+            session.add(AssetVideo(asset_id=asset_id, facts=facts))
+            for kind in ("thumbnail", "preview"):
+                path = server.services.layout.thumbnail_path(server.owner, asset_id, kind, "jpeg")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"1")
+                times = {"created_at": now, "updated_at": now}
+                session.add(AssetFile(id=str(uuid.uuid4()), asset_id=asset_id, type=kind, path=str(path), **times))
+        session.add(VideoEncoding(asset_id=ids[0], fingerprint="x", plan={}, created_at=now, updated_at=now))
+
+    with server.services.store.transaction() as tx:
+        server.services.store.pause(tx, QueueName.VIDEO_CONVERSION)
+    ask_for_reconciliation(server.services)
+    for _ in range(20):
+        server.dispatcher.tick()
+        server.settler.tick()
+
+    waits = [job.asset_id for job in server.jobs() if job.name is JobName.ASSET_ENCODE_VIDEO]
+    assert waits == [ids[1]]
 
 
 def test_a_damaged_photo_fails_once_and_not_every_night(server: InlineServer) -> None:
