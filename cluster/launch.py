@@ -59,6 +59,8 @@ def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
         "RAY_idle_worker_killing_time_threshold_ms": "300000",
         # Serve looks at its state ten times a second otherwise: 3 % of a core for nothing
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
+        # with a thread of its own, what the app answers waits for the client in a queue without end: a whole archive
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(proxy / "haproxy"),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),

@@ -1,6 +1,8 @@
-"""HAProxy as Ray Serve starts it, but for two things. While no replica lives, Serve's configuration says 404 to every
-path, and a client would believe that what it asked for is gone; 503 says what is true: not now, try again. And replicas
-are told whom HAProxy heard, in `X-Forwarded-For`.
+"""HAProxy as Ray Serve starts it, but for three things. While no replica lives, Serve's configuration says 404 to every
+path, and a client would believe that what it asked for is gone; 503 says what is true: not now, try again. Replicas
+are told whom HAProxy heard, in `X-Forwarded-For`. And they are told not to watch for clients that hang up: Serve does
+so by reading all that a client sends into a queue without end; our app hears of it from its server, which reads no
+further than the app does.
 
 Run as a file, by the command that `stack.py` writes; where Serve's words change in a later Ray, they stay as they are.
 """
@@ -15,11 +17,14 @@ OWN_COMMAND = "RAY_SERVE_HAPROXY_BINARY_PATH"
 NOT_FOUND, NOT_NOW = "http-request return status 404 ", "http-request return status 503 "
 DEFAULTS = "defaults\n    mode http\n"
 TELL_WHOM = "    option forwardfor\n"
+FRONT_RULES = "    acl routes path -i /-/routes\n"
+READ_NOT_AHEAD = "    http-request set-header x-request-disconnect-disabled ?1\n"
 
 
 def changed(configuration: str) -> str:
-    """Serve's configuration with both changes."""
-    return configuration.replace(NOT_FOUND, NOT_NOW).replace(DEFAULTS, DEFAULTS + TELL_WHOM)
+    """Serve's configuration with the three changes."""
+    answering = configuration.replace(NOT_FOUND, NOT_NOW).replace(DEFAULTS, DEFAULTS + TELL_WHOM)
+    return answering.replace(FRONT_RULES, FRONT_RULES + READ_NOT_AHEAD)
 
 
 def main(arguments: list[str]) -> None:

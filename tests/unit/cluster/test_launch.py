@@ -70,6 +70,7 @@ def test_serve_and_ray_agree_on_what_is_asked_of_every_cluster() -> None:
     environment = ray_environment(settings_of(), {})
     assert environment["RAY_AUTH_MODE"] == "token"
     assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    assert environment["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "0"
     assert environment["RAY_enable_autoscaler_v2"] == "1"
     assert environment["RAY_enable_infeasible_task_early_exit"] == "true"
     assert "--disable-usage-stats" in head_command(settings_of())
