@@ -48,13 +48,14 @@ Tell = Callable[[str], None]
 
 def run(files: int = FILES, tell: Tell = print) -> dict[str, float]:
     """Keys `library.…`. Raises BenchFailed when a scan misses a file or finds one twice."""
-    with tempfile.TemporaryDirectory(prefix="hbl", dir="/tmp") as folder, running_stack() as stack:
+    with tempfile.TemporaryDirectory(prefix="hbl", dir="/tmp") as folder:
         root = Path(folder) / "photos"
         tell(f"library: making {files} photos")
         make_photos(root, files)
         tell(f"library: {ROUNDS + 1} scans without Ray")
         alone = measure_alone(root, files)
-        return alone | measure_stack(stack, root, files, tell)
+        with running_stack() as stack:
+            return alone | measure_stack(stack, root, files, tell)
 
 
 def measure_alone(root: Path, files: int) -> dict[str, float]:
