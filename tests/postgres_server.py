@@ -1,6 +1,6 @@
 """A private PostgreSQL server for as long as a test run or a benchmark lasts: own folder, own port, own password.
 
-It keeps PostgreSQL's own defaults (fsync on): what is tested and measured is what a real server does.
+It keeps PostgreSQL's own defaults (fsync on) but for what is asked for: what is measured is what a real server does.
 """
 
 import contextlib
