@@ -35,6 +35,8 @@ MARKS: Mapping[str, tuple[str, float]] = {
     "thumbnails.cpu_ratio_to_sharp_none": ("≤", 0.4),
     "thumbnails.psnr_delta_db": ("≤", 1.0),
     "metadata.cpu_ms": ("≤", 20),
+    "transcode.cpu_ratio_to_ffmpeg": ("≤", 1.05),
+    "transcode.parts_cpu_ratio": ("≤", 1.10),
     "pipeline.cpu_s_per_photo": ("≤", 0.20),
     "idle.pss_mb": ("≤", 1_300),
     "library.scan.cpu_us_per_file": ("≤", 200),
@@ -80,11 +82,19 @@ def metadata(tell: Tell) -> dict[str, float]:
     return metadata.run()
 
 
+def transcode(tell: Tell) -> dict[str, float]:
+    """What transcoding a clip costs, against plain ffmpeg, and in parts."""
+    from bench import transcode
+
+    return transcode.run(tell=tell)
+
+
 PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "queue": queue,
     "store": store,
     "thumbnails": thumbnails,
     "metadata": metadata,
+    "transcode": transcode,
     "pipeline": lambda tell: pipeline.run(tell=tell),
     "api": lambda tell: api.run(tell=tell),
     "idle": lambda tell: idle.run(tell=tell),

@@ -5,6 +5,7 @@ The answer names calls to drop, because the controller gave them up.
 """
 
 import logging
+import os
 import pickle
 import socket
 import threading
@@ -135,6 +136,10 @@ def run_call(packed: bytes) -> bytes:
     name, call_id, tickets, inputs = pickle.loads(packed)  # noqa: S301 (our own controller's bytes)
     _, tools = _process_parts()
     tools.cancelled.clear()
-    with beating(call_id, tools) as in_hand:
-        worked = run_items(name, tickets, inputs, tools, NODE, in_hand)
+    try:
+        with beating(call_id, tools) as in_hand:
+            worked = run_items(name, tickets, inputs, tools, NODE, in_hand)
+    except KeyboardInterrupt:
+        # the call was given up: what it wrote is deleted by now, but nobody knows in the middle of what else it was
+        os._exit(1)
     return pickle.dumps((NODE, worked), pickle.HIGHEST_PROTOCOL)

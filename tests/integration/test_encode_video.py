@@ -16,11 +16,17 @@ from cluster.names import JobName, QueueName
 from cluster.queue.job import Lease, NewJob, asset_job
 from cluster.queue.states import JobState
 from cluster.queue.store import Finish, Release
+from cluster.settings import read_settings
+from cluster.storage.layout import Folder
+from cluster.storage.mounts import MARKER
+from cluster.system_config import defaults, merge
 from tasks.job import Context
-from tasks.jobs import encode_video_part
+from tasks.jobs import encode_video, encode_video_part
 from tasks.jobs.encode_video_part import PartEncoded
+from tasks.jobs.reconcile import reconcile_asked
 from tasks.media import video_parts as parts_of_media
 from tasks.media.video_parts import NotInParts
+from tasks.missing import under_way
 from tasks.video_encoding import part_job
 from tests.clips import H264, HEVC_OPEN_GOP, MATROSKA, VFR
 from tests.inline_stack import Stack, inline_stack, names_seen
@@ -251,7 +257,15 @@ def lease_for(stack: Stack, asset_id: str, encoding: EncodingRow, part: PartRow)
 
 
 def context_of(stack: Stack, session: Any) -> Context:
-    return Context(session, stack.store, None, None, None, stack.clock.now())  # type: ignore[arg-type]
+    config = merge(defaults(read_settings({"HOME": "/nowhere"})), stack.stored_config)
+    return Context(session, stack.store, None, config, None, stack.clock.now())  # type: ignore[arg-type]
+
+
+def mark_folders(media: Path) -> None:
+    """As a mounted media folder is marked."""
+    for folder in Folder:
+        (media / folder.value).mkdir(parents=True, exist_ok=True)
+        (media / folder.value / MARKER).touch()
 
 
 def test_where_it_is_not_sure_it_encodes_whole(cutting: Stack, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,3 +312,29 @@ def test_an_asset_that_is_deleted_meanwhile_leaves_no_file(cutting: Stack, clips
     cutting.drain()
     assert cutting.failed() == {}
     assert on_disk(cutting) == set()
+
+
+def test_the_reconciler_brings_back_what_is_lost_once(stack: Stack, clips: Path) -> None:
+    asset_id = video(stack, HEVC_OPEN_GOP.make(clips, SECONDS))
+    stack.drain()
+    path = encoded(stack, asset_id)
+    assert path is not None
+    mark_folders(stack.media)
+    path.unlink()
+    for expected in ({asset_id}, set()):
+        stack.seen.clear()
+        stack.enqueue(reconcile_asked())
+        stack.drain()
+        assert {one for name, one in stack.seen if name is ENCODE} == expected
+    assert complaints(path) == ""
+
+
+def test_missing_leaves_alone_what_is_under_way_in_parts(cutting: Stack, clips: Path) -> None:
+    cutting.set_config(ffmpeg={"transcode": "all"})
+    asset_id = video(cutting, H264.make(clips, SECONDS))
+    until_parts_wait(cutting)
+    with cutting.store.transaction() as tx:
+        assert encode_video.MISSING.lacking(context_of(cutting, tx), [asset_id]) == {asset_id}
+        assert under_way(context_of(cutting, tx), ENCODE, [asset_id]) == {asset_id}
+    cutting.drain()
+    assert encoded(cutting, asset_id) is not None

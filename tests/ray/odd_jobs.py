@@ -31,7 +31,8 @@ BEAT_EVERY_S = 0.3
 
 
 def order(log: Path, name: JobName = HOME, **orders: Any) -> NewJob:
-    """A job that obeys: `die` or `freeze` (on its first so many runs), then `sleep_s`."""
+    """A job that obeys: `die` or `freeze` (on its first so many runs), then `sleep_s`. What it writes to `tidies`
+    meanwhile it deletes when it is interrupted."""
     return NewJob(name, {"log": str(log), **orders}, asset_id=str(orders.get("asset", "")) or None)
 
 
@@ -56,8 +57,23 @@ def _work(given: Payload, tools: Tools) -> str:
     if before < given.get("freeze", 0):
         time.sleep(3 * BEAT_EVERY_S)  # one that was never heard is believed for two minutes: it may wait in Ray's line
         os.kill(os.getpid(), signal.SIGSTOP)
-    time.sleep(given.get("sleep_s", 0.0))
+    partial = Path(given["tidies"]) if "tidies" in given else None
+    try:
+        if partial is not None:
+            partial.write_text("half")
+        _sleep(given.get("sleep_s", 0.0))
+    except BaseException:
+        if partial is not None:
+            partial.unlink()
+        raise
     return str(log)
+
+
+def _sleep(seconds: float) -> None:
+    """In steps: Ray's interrupt waits for the end of a system call."""
+    until_s = time.monotonic() + seconds
+    while (left_s := until_s - time.monotonic()) > 0:
+        time.sleep(min(left_s, 0.2))
 
 
 def _save(context: Context, lease: Lease, output: str) -> frozenset[Any]:

@@ -92,7 +92,8 @@ def test_a_job_that_kills_its_workers_is_poison_and_its_neighbours_finish(bench:
 
 
 def test_a_job_over_its_time_is_ended_and_its_neighbour_finishes(bench: RayBench, tmp_path: Path) -> None:
-    slow = order(tmp_path / "slow", asset="too slow", sleep_s=600)
+    partial = tmp_path / "partial"
+    slow = order(tmp_path / "slow", asset="too slow", sleep_s=600, tidies=str(partial))
     beside = order(tmp_path / "beside", asset="beside slow")
     bench.enqueue([slow, beside])
     wait_until(lambda: len(bench.attempts("too slow")) > 0, PATIENCE_S, "the first attempt to be ended")
@@ -102,6 +103,7 @@ def test_a_job_over_its_time_is_ended_and_its_neighbour_finishes(bench: RayBench
     assert [attempt.error_class for attempt in attempts] == ["JobTimeout"] * 2
     assert f"its limit is {TIMEOUT_S:.0f} s" in attempts[0].message
     assert len({run["pid"] for run in runs(tmp_path / "slow")}) == 2  # each worker was ended
+    wait_until(lambda: not partial.exists(), PATIENCE_S, "what it wrote to be deleted")
     assert bench.outcomes("too slow") == ["failed"]
     assert (bench.outcomes("beside slow"), bench.attempts("beside slow")) == (["done"], [])
     with bench.store.transaction() as tx:
