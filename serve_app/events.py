@@ -14,9 +14,10 @@ from typing import Any
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queries import assets, events, users
+from cluster.db.queries.asset_details import AssetDetails, details_of
 from cluster.db.queries.events import StoredEvent
 from cluster.db.tables.asset import Asset, AssetExif
-from serve_app.wire.asset import asset_response, upload_ready
+from serve_app.wire.asset import NOT_ASKED, asset_response, upload_ready
 from serve_app.wire.common import Wire
 from serve_app.wire.notification import failed_job_notification
 
@@ -44,6 +45,7 @@ class Happened:
     event: StoredEvent
     asset: Asset | None
     exif: AssetExif | None
+    details: AssetDetails = NOT_ASKED
     admins: Sequence[str] = ()
     """Ids, for an event that concerns them."""
 
@@ -56,7 +58,9 @@ def upload_finished(happened: Happened) -> Sequence[Message]:
     if happened.asset is None:
         return ()
     owner = happened.asset.owner_id
-    whole = Message("on_upload_success", owner, (wire_json(asset_response(happened.asset, happened.exif)),))
+    whole = Message(
+        "on_upload_success", owner, (wire_json(asset_response(happened.asset, happened.exif, happened.details)),)
+    )
     if happened.exif is None:
         return (whole,)
     return whole, Message("AssetUploadReadyV2", owner, (wire_json(upload_ready(happened.asset, happened.exif)),))
@@ -68,7 +72,7 @@ def whole_asset(name: str) -> Bell:
     def ring(happened: Happened) -> Sequence[Message]:
         if happened.asset is None:
             return ()
-        whole = wire_json(asset_response(happened.asset, happened.exif))
+        whole = wire_json(asset_response(happened.asset, happened.exif, happened.details))
         return (Message(name, happened.asset.owner_id, (whole,)),)
 
     return ring
@@ -207,14 +211,17 @@ class EventTail:
             page = events.events_above(session, self._last_id, EVENTS_AT_ONCE)
             if not page:
                 return False
-            found, admins = {}, []
+            found, details, admins = {}, {}, []
             if self._listening():
                 if any(event.type in ABOUT_SERVER for event in page):
                     admins = users.admin_ids(session)
                 about = [str(event.data.get("asset_id")) for event in page if event.type in ABOUT_ASSETS]
                 found = assets.assets_with_exif(session, about)
+                details = details_of(session, [asset for asset, _ in found.values()])
         messages = (
-            [message for event in page for message in messages_of(event, found, admins)] if self._listening() else []
+            [message for event in page for message in messages_of(event, found, details, admins)]
+            if self._listening()
+            else []
         )
         if any(event.type == CONFIG_UPDATE for event in page):
             self._configure()
@@ -225,15 +232,19 @@ class EventTail:
 
 
 def messages_of(
-    event: StoredEvent, found: Mapping[str, tuple[Asset, AssetExif | None]], admins: Sequence[str] = ()
+    event: StoredEvent,
+    found: Mapping[str, tuple[Asset, AssetExif | None]],
+    details: Mapping[str, AssetDetails],
+    admins: Sequence[str] = (),
 ) -> Sequence[Message]:
     """What clients hear of an event; nothing for one that we cannot read, since the others must still come."""
     bell = BELLS.get(event.type)
     if bell is None:
         return ()
-    asset, exif = found.get(str(event.data.get("asset_id")), (None, None))
+    asset_id = str(event.data.get("asset_id"))
+    asset, exif = found.get(asset_id, (None, None))
     try:
-        return bell(Happened(event, asset, exif, admins))
+        return bell(Happened(event, asset, exif, details.get(asset_id, NOT_ASKED), admins))
     except KeyError:
         log.warning("event %d of type %s lacks what it should say: %s", event.event_id, event.type, dict(event.data))
         return ()
