@@ -18,8 +18,8 @@ BOOKKEEPING = {"alembic_version"}
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
+def database(empty_database_url: str) -> Iterator[Database]:
+    opened = Database(empty_database_url)
     yield opened
     opened.close()
 
@@ -105,8 +105,8 @@ def test_assets_survive_the_way_to_the_jobs_page_and_back(database: Database) ->
         assert assets() == before
 
 
-def test_two_processes_that_start_at_once_migrate_once(database_url: str) -> None:
-    databases = [Database(database_url) for _ in range(3)]
+def test_two_processes_that_start_at_once_migrate_once(empty_database_url: str) -> None:
+    databases = [Database(empty_database_url) for _ in range(3)]
     failures: list[Exception] = []
 
     def start(database: Database) -> None:

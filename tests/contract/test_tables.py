@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from cluster.db import tables
 from cluster.db.engine import Database
-from cluster.db.migrations import migrate
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.tables.base import Base, FilePath
@@ -32,7 +31,6 @@ STAMPS = {"created_at": NOON, "updated_at": NOON}
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
-    migrate(opened.durable)
     with opened.session() as session:
         for name in ("ann", "bob"):
             session.add(User(id=name, email=name, profile_changed_at=NOON, **STAMPS))
@@ -181,7 +179,6 @@ def test_paths_are_ordered_as_python_orders_them(database: Database) -> None:
 
 def test_paths_are_ordered_so_on_a_server_of_any_locale(postgres_database_url: str) -> None:
     database = Database(postgres_database_url)
-    migrate(database.durable)
     with database.fast.connect() as connection:
         inspector = inspect(connection)
         for name, table in TABLES.items():

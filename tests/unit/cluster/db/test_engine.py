@@ -18,7 +18,6 @@ from cluster.db.engine import (
     refuse_network_file_system,
     refuse_old_postgres,
 )
-from cluster.db.migrations import migrate
 from cluster.db.tables.user import User
 from cluster.errors import SettingsInvalid
 
@@ -151,7 +150,6 @@ def test_an_unreachable_database_says_so(tmp_path: Path) -> None:
 
 
 def test_times_come_back_aware_and_in_utc(database: Database) -> None:
-    migrate(database.durable)
     local = datetime(2026, 7, 1, 12, 30, 15, 123456, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     common = {"profile_changed_at": local, "created_at": local, "updated_at": local}
     with database.session() as session:
