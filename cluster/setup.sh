@@ -2,6 +2,7 @@
 # Brings a machine to where Heliostat runs: system programs, then `.venv` with pinned versions and this checkout.
 #
 #   cluster/setup.sh run     what `heliostat up` and a node of a cluster need
+#   cluster/setup.sh lean    the same without machine learning, for nodes that exclude it: no torch, a tenth of the size
 #   cluster/setup.sh test    and what the tests need
 #   cluster/setup.sh bench   and what the benchmark needs
 #   cluster/setup.sh lock    write requirements*.txt anew from pyproject.toml; further arguments go to uv (--upgrade)
@@ -82,7 +83,7 @@ missing_packages() {
     local python version
     has_program ffmpeg || echo ffmpeg
     has_program exiftool || echo libimage-exiftool-perl
-    if [ "$1" != run ]; then has_postgres || echo postgresql; fi
+    case "$1" in test | bench) has_postgres || echo postgresql ;; esac
     if [ "$1" = bench ]; then has_program wrk || echo wrk; fi
     if ! python=$(choose_python); then
         has_program "${PYTHON:-python3}" && refuse_old_python
@@ -171,6 +172,8 @@ install_versions() {
     [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
     uv=$(find_uv)
     say "installing the versions of $requirements"
+    # A registry's torch is built for CUDA: gigabytes. Where no folder offers another, uv looks what this machine can use.
+    if [ -z "${UV_FIND_LINKS:-}" ]; then export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}"; fi
     # pillow-simd, the one package that is built here, is a tenth faster with AVX2; never from a cache that another
     # machine may have filled. Compiled bytecode halves the start of every process.
     if grep -qw avx2 /proc/cpuinfo 2>/dev/null; then export CC="${CC:-cc} -mavx2"; fi
@@ -185,10 +188,15 @@ install_versions() {
 lock() {
     local uv
     uv=$(find_uv)
+    unset UV_FIND_LINKS # a build that lies here (torch+cpu) is not the version that everybody can get
     local compile=("$uv" pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest
         --generate-hashes --custom-compile-command "make lock" pyproject.toml "$@")
     "${compile[@]}" --output-file requirements.txt
-    "${compile[@]}" --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+    "${compile[@]}" --extra ml --constraint requirements.txt --output-file requirements-ml.txt
+    "${compile[@]}" --extra ml --extra dev --constraint requirements-ml.txt --output-file requirements-dev.txt
+    # One version of torch has builds for CPUs and for each CUDA: their hashes differ, and the latter bring CUDA themselves.
+    sed -i -E -e '/^torch(vision)?==/,/^ *#/{s/ *\\$//;/^ *--hash/d}' \
+        -e '/^(nvidia|cuda|triton)[a-z0-9-]*==/,/^ *# +via/d' requirements-ml.txt requirements-dev.txt
 }
 
 main() {
@@ -197,12 +205,13 @@ main() {
     flock 9 # two at a time would install into each other
     pass_pip_settings_to_uv
     export UV_PYTHON_DOWNLOADS=never
-    local requirements=requirements.txt
+    local requirements=requirements-ml.txt
     case "$purpose" in
         run) ;;
+        lean) requirements=requirements.txt ;;
         test | bench) requirements=requirements-dev.txt ;;
         lock) ensure_venv; lock "${@:2}"; return ;;
-        *) fail "no such purpose: $purpose (run, test, bench or lock)" ;;
+        *) fail "no such purpose: $purpose (run, lean, test, bench or lock)" ;;
     esac
     # One statement each: joined by && they would run on after an error of their own.
     ensure_packages "$purpose"

@@ -20,7 +20,10 @@ from PIL import features
 from tests.shared_media import REPOSITORY
 from tests.test_architecture import imports_of
 
-PINNED_LISTS = ("requirements.txt", "requirements-dev.txt")
+PINNED_LISTS = ("requirements.txt", "requirements-ml.txt", "requirements-dev.txt")
+EXTRAS = {"requirements.txt": (), "requirements-ml.txt": ("ml",), "requirements-dev.txt": ("ml", "dev")}
+NO_HASH = {"torch", "torchvision"}
+"""Their builds for CPUs and for CUDA are one version and differ in their hashes."""
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 
@@ -53,8 +56,8 @@ def test_pil_was_built_with(feature: str) -> None:
 @pytest.mark.parametrize("list_name", PINNED_LISTS)
 def test_pinned_list_holds_every_direct_dependency_within_its_bounds(list_name: str) -> None:
     wanted = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
-    if list_name == "requirements-dev.txt":
-        wanted += [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["dev"]]
+    for extra in EXTRAS[list_name]:
+        wanted += [Requirement(text) for text in PROJECT["project"]["optional-dependencies"][extra]]
     pinned = pins(list_name)
     for requirement in wanted:
         version = str(pinned[canonicalize_name(requirement.name)].specifier).removeprefix("==")
@@ -81,19 +84,25 @@ def test_every_library_that_is_imported_is_declared(folders: tuple[str, ...], ex
     assert undeclared == set()
 
 
-def test_tests_run_on_the_versions_that_users_get() -> None:
+@pytest.mark.parametrize("list_name", ["requirements.txt", "requirements-ml.txt"])
+def test_tests_run_on_the_versions_that_users_get(list_name: str) -> None:
     tested = pins("requirements-dev.txt")
-    assert {name: str(pin) for name, pin in pins("requirements.txt").items()}.items() <= {
+    assert {name: str(pin) for name, pin in pins(list_name).items()}.items() <= {
         name: str(pin) for name, pin in tested.items()
     }.items()
 
 
 @pytest.mark.parametrize("list_name", PINNED_LISTS)
-def test_pinned_list_brings_neither_torch_nor_a_second_pil(list_name: str) -> None:
+def test_pinned_list_brings_no_second_pil_or_opencv_and_no_cuda(list_name: str) -> None:
     on_intel = {"platform_machine": "x86_64", "sys_platform": "linux", "python_version": "3.11"}
     brought = {name for name, pin in pins(list_name).items() if pin.marker is None or pin.marker.evaluate(on_intel)}
     assert "pillow-simd" in brought
-    assert not brought & {"pillow", "torch", "torchvision", "open-clip-torch", "opencv-python"}
+    assert not brought & {"pillow", "opencv-python", "opencv-contrib-python"}
+    assert not [name for name in pins(list_name) if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_nodes_without_machine_learning_get_no_torch() -> None:
+    assert not pins("requirements.txt").keys() & {"torch", "torchvision", "open-clip-torch", "onnxruntime"}
 
 
 @pytest.mark.parametrize("list_name", PINNED_LISTS)
@@ -101,13 +110,16 @@ def test_pinned_list_has_hashes_and_no_addresses(list_name: str) -> None:
     text = (REPOSITORY / list_name).read_text()
     assert "make lock" in text[:200]
     blocks = re.split(r"\n(?=[a-z0-9])", text)[1:]
-    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+    unhashed = tuple(f"{name}==" for name in NO_HASH)
+    assert [
+        block.split()[0] for block in blocks if "--hash=sha256:" not in block and not block.startswith(unhashed)
+    ] == []
     assert re.findall(r"https?://\S+|file:\S+|--(?:extra-)?index-url|--find-links", text) == []
 
 
 def test_only_machines_without_pillow_simd_may_get_pillow() -> None:
-    [override] = [Requirement(text) for text in PROJECT["tool"]["uv"]["override-dependencies"]]
-    assert override.name == "pillow"
+    overrides = [Requirement(text) for text in PROJECT["tool"]["uv"]["override-dependencies"]]
+    [override] = [one for one in overrides if one.name == "pillow"]
     assert override.marker is not None
     assert not override.marker.evaluate({"platform_machine": "x86_64"})
     assert override.marker.evaluate({"platform_machine": "aarch64"})
