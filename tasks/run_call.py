@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from cluster.errors import HeliostatError, NoSpace, OutOfMemory, ProgramFailed
+from cluster.errors import HeliostatError, ModelUnavailable, NoSpace, OutOfMemory, ProgramFailed
 from cluster.names import JobName
 from cluster.queue.job import Crashed, Done, Failed, FailedAttempt, More, Outcome, Skipped, Snooze, Ticket, Worked
 from tasks.job import Job
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 TAIL_BYTES = 4096
 """How much of a traceback and of a program's stderr is kept: the end says what happened."""
+
+MODEL_AGAIN_S = 60.0
+"""After which a job looks again for weights that were not there."""
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -60,6 +63,8 @@ def _run_one(job: Job, ticket: Ticket, given: Any, tools: Tools, node: str) -> W
     started_s = time.perf_counter()
     try:
         outcome, error = _as_outcome(job.work(given, tools)), None
+    except ModelUnavailable as missing:  # no fault of the job: it waits until somebody brings the weights
+        outcome, error = Snooze(MODEL_AGAIN_S, str(missing)), None
     except Exception as raised:  # whatever an attempt died of, its neighbours live
         outcome, error = None, raised
     duration_ms = round((time.perf_counter() - started_s) * 1000)

@@ -1,4 +1,4 @@
-"""What `work` may reach on a node: programs and files. No session, no Ray handle.
+"""What `work` may reach on a node: programs, models and files. No session, no Ray handle.
 
 A job in row_jobs that is work and no rows (a backup) runs beside the database, and there alone is told where it is.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cluster.storage.files import fenced_path
 from tasks.media.exiftool import ExifTool
+from tasks.ml.loaded import LoadedModels
 
 
 class Tools:
@@ -28,6 +29,11 @@ class Tools:
     def exiftool(self) -> ExifTool:
         """The stay-open exiftool of this process."""
         return ExifTool()
+
+    @cached_property
+    def models(self) -> LoadedModels:
+        """The models whose weights this process holds."""
+        return LoadedModels()
 
     def fenced(self, final: str | Path) -> Path:
         """Where to write a result: `<final>.<lease token>`. The settler renames it; a late one never lands."""

@@ -50,7 +50,17 @@ SQLALCHEMY_FILES = (
 )
 
 # Libraries of the extra `ml`: an API or CPU node has none of them, so nothing may need them merely to be imported.
-OPTIONAL_LIBRARIES = ("torch", "torchvision", "open_clip", "timm", "insightface")
+OPTIONAL_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "open_clip",
+    "timm",
+    "insightface",
+    "onnxruntime",
+    "rapidocr",
+    "faiss",
+    "cv2",
+)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,33 @@
 """The tables, one file per aggregate. Importing this package completes `Base.metadata`."""
 
-from cluster.db.tables import album, asset, integrity, job, memory, move, person, stack, system, tag, user, video
+from cluster.db.tables import (
+    album,
+    asset,
+    integrity,
+    job,
+    learned,
+    memory,
+    move,
+    person,
+    stack,
+    system,
+    tag,
+    user,
+    video,
+)
 
-__all__ = ["album", "asset", "integrity", "job", "memory", "move", "person", "stack", "system", "tag", "user", "video"]
+__all__ = [
+    "album",
+    "asset",
+    "integrity",
+    "job",
+    "learned",
+    "memory",
+    "move",
+    "person",
+    "stack",
+    "system",
+    "tag",
+    "user",
+    "video",
+]
