@@ -12,6 +12,7 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_RAY_PORT_BASE`: the first of 32 ports that Ray and HAProxy take; derived from `IMMICH_PORT`
 - `HELIOSTAT_NUM_CPUS`: cores that work may use; all of them
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
+- `HELIOSTAT_MODEL_FOLDER`: where models' weights lie; `models` in the media root
 """
 
 import os
@@ -106,6 +107,7 @@ class Settings:
     dashboard: bool
     version_url: str | None
     video_parts_from_s: int
+    model_folder: Path
 
     @property
     def database_url(self) -> str:
@@ -152,6 +154,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
         video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),
+        model_folder=read.absolute_path("HELIOSTAT_MODEL_FOLDER") or media_root / "models",
     )
     if 0 <= port - settings.ray_port_base < RAY_PORTS_PER_STACK:
         issues.append(

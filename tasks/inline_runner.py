@@ -49,7 +49,7 @@ class InlineRunner:
 
     def _run(self, call: Call, on_end: Callable[[CallEnd], None]) -> None:
         cancelled = self._cancelled[call.call_id]
-        in_hand = [0]
+        in_hand: list[int | None] = [0]
         try:
             results = self._results(call, cancelled, lambda index: in_hand.__setitem__(0, index))
             end: CallEnd = CallReturned(call, results)
@@ -62,7 +62,7 @@ class InlineRunner:
         on_end(end)
 
     def _results(
-        self, call: Call, cancelled: threading.Event, in_hand: Callable[[int], None]
+        self, call: Call, cancelled: threading.Event, in_hand: Callable[[int | None], None]
     ) -> tuple[WorkResult, ...]:
         tools = self._tools_of_this_thread()
         tools.cancelled = cancelled

@@ -22,6 +22,7 @@ from cluster.queue.store import QueueStore
 from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
 from cluster.system_config import SystemConfig
+from tasks.ml.weights import Weights
 from tasks.tools import Tools
 
 
@@ -45,6 +46,11 @@ def no_files(output: Any) -> Sequence[str]:
     return ()
 
 
+def no_weights(config: SystemConfig) -> Weights | None:
+    """For jobs without a model, and models that come with their library."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Pure work on any labelled node; with the place row_jobs, work of its own on the database (a backup).
@@ -53,6 +59,9 @@ class Job:
     `work(input, tools)`: files and values only; returns an output, or Skipped, Failed, Snooze, More.
     `save(context, lease, output)`: rows, in the settling transaction; returns facts for `pipeline`.
     `files(output)`: final paths of what `work` left as `<final>.<token>`.
+    `work_batch(inputs, tools)`: what `work` does, for all inputs of a call in one go; one entry per input, in order: an
+    output, or Skipped, Failed, Snooze, or the exception of that one. If it raises, `work` is tried on each by itself.
+    `weights(config)`: the weights without which no job of this type starts; None where the feature is off.
     """
 
     spec: JobSpec
@@ -60,6 +69,8 @@ class Job:
     work: Callable[[Any, Tools], Any]
     save: Callable[[Context, Lease, Any], frozenset[Fact]]
     files: Callable[[Any], Sequence[str]] = no_files
+    work_batch: Callable[[Sequence[Any], Tools], Sequence[Any]] | None = None
+    weights: Callable[[SystemConfig], Weights | None] = no_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ NAMESPACE = "heliostat"
 @dataclass(slots=True)
 class _InHand:
     call_id: str
-    index: int
+    index: int | None
     since_s: float
     progress: float | None = None
 
@@ -53,8 +53,8 @@ class Beater:
             self._tools[call_id] = tools
             self._changed.notify()
 
-    def take(self, call_id: str, index: int) -> None:
-        """The job that is worked on from now."""
+    def take(self, call_id: str, index: int | None) -> None:
+        """The job that is worked on from now; None: all of them."""
         self._in_hand[call_id] = _InHand(call_id, index, time.monotonic())
 
     def progress(self, call_id: str, share: float) -> None:
@@ -108,7 +108,7 @@ def _process_parts() -> tuple[Beater, Tools]:
 
 
 @contextmanager
-def beating(call_id: str, tools: Tools) -> Iterator[Callable[[int], None]]:
+def beating(call_id: str, tools: Tools) -> Iterator[Callable[[int | None], None]]:
     """While this is open the process beats for the call, and says how far `tools` was told that its job is; what it
     gives takes the index of the job in hand."""
     beater, _ = _process_parts()

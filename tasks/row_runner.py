@@ -20,13 +20,13 @@ from tasks.tools import Tools
 
 log = logging.getLogger(__name__)
 
-Beats = Callable[[str, Tools], AbstractContextManager[Callable[[int], None]]]
+Beats = Callable[[str, Tools], AbstractContextManager[Callable[[int | None], None]]]
 """`beats(call_id, tools)`: while it is open the controller hears that the call lives; gives what to tell which of its
 jobs is in hand."""
 
 
 @contextmanager
-def silent(call_id: str, tools: Tools) -> Iterator[Callable[[int], None]]:
+def silent(call_id: str, tools: Tools) -> Iterator[Callable[[int | None], None]]:
     """No beats: for calls that nobody gives up."""
     yield lambda index: None
 

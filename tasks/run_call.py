@@ -37,16 +37,21 @@ def run_items(
     inputs: Sequence[Any],
     tools: Tools,
     node: str,
-    in_hand: Callable[[int], None],
+    in_hand: Callable[[int | None], None],
 ) -> list[Worked]:
     """Work on `inputs[i]` under `tickets[i]`, in order; one result for each. Raises nothing that `work` raised.
 
-    `in_hand(i)` is told before job i starts, so that the guilty one is known should the process die. `node`: its name.
-    Jobs that have not started when `tools.cancelled` is set come back as Snooze.
+    `in_hand(i)` is told before job i starts, so that the guilty one is known should the process die; None before all
+    are worked on in one go. `node`: its name. Jobs that have not started when `tools.cancelled` is set come back as
+    Snooze.
     """
     job = job_named(job_name)
     if not isinstance(job, Job):
         raise TypeError(f"{job_name} is rows: it runs where the database is")
+    if job.work_batch is not None and len(inputs) > 1 and not tools.cancelled.is_set():
+        in_hand(None)
+        if (together := _run_together(job, job.work_batch, tickets, inputs, tools, node)) is not None:
+            return together
     results = []
     for index, (ticket, given) in enumerate(zip(tickets, inputs, strict=True)):
         if tools.cancelled.is_set():
@@ -62,23 +67,58 @@ def _run_one(job: Job, ticket: Ticket, given: Any, tools: Tools, node: str) -> W
     _forget_peak_memory()
     started_s = time.perf_counter()
     try:
-        outcome, error = _as_outcome(job.work(given, tools)), None
-    except ModelUnavailable as missing:  # no fault of the job: it waits until somebody brings the weights
-        outcome, error = Snooze(MODEL_AGAIN_S, str(missing)), None
+        returned = job.work(given, tools)
     except Exception as raised:  # whatever an attempt died of, its neighbours live
-        outcome, error = None, raised
-    duration_ms = round((time.perf_counter() - started_s) * 1000)
-    peak_memory_mb = _peak_memory_mb()
-    if outcome is None:
-        assert error is not None
-        outcome = _crashed(error, getattr(given, "original_file_name", ""), node, duration_ms, peak_memory_mb)
-        subject = ticket.asset_id or f"job {ticket.job_id}"
-        logger.warning("%s of %s: %s", job.spec.name, subject, outcome.attempt.message)
+        returned = raised
+    return _worked(job, ticket, given, returned, node, _ms_since(started_s), _peak_memory_mb())
+
+
+def _run_together(
+    job: Job,
+    work_batch: Callable[[Sequence[Any], Tools], Sequence[Any]],
+    tickets: Sequence[Ticket],
+    inputs: Sequence[Any],
+    tools: Tools,
+    node: str,
+) -> list[Worked] | None:
+    """None: it did not work out together. The time is divided by heads, the memory is everybody's."""
+    tools.token = tickets[0].token  # all leases of a call share one
+    _forget_peak_memory()
+    started_s = time.perf_counter()
+    try:
+        returned = work_batch(inputs, tools)
+    except ModelUnavailable as missing:
+        returned = [missing] * len(inputs)
+    except Exception:
+        logger.warning("%d of %s failed together, each is tried by itself", len(inputs), job.spec.name, exc_info=True)
+        return None
+    each_ms, peak_memory_mb = _ms_since(started_s) // len(inputs), _peak_memory_mb()
+    return [
+        _worked(job, ticket, given, one, node, each_ms, peak_memory_mb)
+        for ticket, given, one in zip(tickets, inputs, returned, strict=True)
+    ]
+
+
+def _worked(
+    job: Job, ticket: Ticket, given: Any, returned: Any, node: str, duration_ms: int, peak_memory_mb: int
+) -> Worked:
+    outcome: Outcome
+    match returned:
+        case ModelUnavailable():  # no fault of the job: it waits until somebody brings the weights
+            outcome = Snooze(MODEL_AGAIN_S, str(returned))
+        case Exception():
+            outcome = _crashed(returned, getattr(given, "original_file_name", ""), node, duration_ms, peak_memory_mb)
+            subject = ticket.asset_id or f"job {ticket.job_id}"
+            logger.warning("%s of %s: %s", job.spec.name, subject, outcome.attempt.message)
+        case Done() | More() | Skipped() | Failed() | Snooze():
+            outcome = returned
+        case _:
+            outcome = Done(returned)
     return Worked(outcome, duration_ms, peak_memory_mb)
 
 
-def _as_outcome(returned: Any) -> Outcome:
-    return returned if isinstance(returned, Done | More | Skipped | Failed | Snooze) else Done(returned)
+def _ms_since(started_s: float) -> int:
+    return round((time.perf_counter() - started_s) * 1000)
 
 
 def _crashed(error: Exception, subject: str, node: str, duration_ms: int, peak_memory_mb: int) -> Crashed:

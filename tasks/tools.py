@@ -16,12 +16,14 @@ from tasks.ml.loaded import LoadedModels
 class Tools:
     """One per worker process. Programs start at first use and stay open.
 
-    `progress(share)`: tell how far the job is, 0 to 1; `cancelled`: set when nobody waits for the job any more.
+    `progress(share)`: tell how far the job is, 0 to 1; `cancelled`: set when nobody waits for the job any more;
+    `threads`: how many a model may use.
     """
 
     def __init__(self, database_url: str | None = None) -> None:
         self.database_url = database_url
         self.token = ""
+        self.threads = 1
         self.progress: Callable[[float], None] = lambda share: None
         self.cancelled = threading.Event()
 

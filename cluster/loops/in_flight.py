@@ -24,11 +24,14 @@ LEAST_WEIGHT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A worker's word on one call: the index of the job in hand, for how long, and how far it is (0 to 1)."""
+    """A worker's word on one call: the index of the job in hand, for how long, and how far it is (0 to 1).
+
+    `in_hand` None: all jobs of the call are worked on in one go.
+    """
 
     call_id: str
     node: str
-    in_hand: int
+    in_hand: int | None
     in_hand_s: float
     progress: float | None = None
 
@@ -108,7 +111,7 @@ class InFlight:
                 (lease.job_id, lease.token, beat.progress)
                 for entry in self._calls.values()
                 if (beat := entry.beat) is not None and beat.progress is not None and _believed(entry, now_s)
-                for lease in entry.call.leases[beat.in_hand : beat.in_hand + 1]
+                for lease in (entry.call.leases if beat.in_hand is None else entry.call.leases[beat.in_hand :][:1])
             ]
 
     def believes(self, entry: OutCall) -> bool:
@@ -117,12 +120,12 @@ class InFlight:
             return _believed(entry, self._now_s())
 
     def overdue(self) -> list[OutCall]:
-        """Calls whose job in hand has been at it for longer than its spec allows."""
+        """Calls whose job in hand has been at it for longer than its spec allows; jobs in one go have as much each."""
         with self._lock:
             return [
                 entry
                 for entry in self._calls.values()
-                if entry.beat is not None and entry.beat.in_hand_s > entry.call.spec.timeout_s
+                if entry.beat is not None and entry.beat.in_hand_s > _limit_s(entry.call, entry.beat)
             ]
 
     def everything(self) -> list[OutCall]:
@@ -148,6 +151,10 @@ class InFlight:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+
+def _limit_s(call: Call, beat: Beat) -> float:
+    return call.spec.timeout_s * (len(call.leases) if beat.in_hand is None else 1)
 
 
 def _believed(entry: OutCall, now_s: float) -> bool:

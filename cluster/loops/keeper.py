@@ -71,6 +71,8 @@ class Keeper:
         call, beat = entry.call, entry.beat
         assert beat is not None
         message = f"{call.spec.name} ran for {beat.in_hand_s:.0f} s, its limit is {call.spec.timeout_s:.0f} s"
+        if beat.in_hand is None:
+            message += f" for each of {len(call.leases)} in one go"
         log.warning("%s on %s", message, beat.node)
         self._on_end(CallLost(call, LossReason.TIMEOUT, message, node=beat.node, in_hand=beat.in_hand))
         self._submitters[call.spec.place].cancel(call.call_id)

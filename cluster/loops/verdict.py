@@ -84,7 +84,7 @@ def _of_lost(lost: CallLost, index: int, chance: Chance) -> Settlement:
             return Release(lease)
         case LossReason.WORKER | LossReason.MEMORY | LossReason.TIMEOUT if not guilty:
             # nobody knows whose fault it was, or it was a neighbour's: each runs alone next, no attempt is counted
-            return Release(lease, alone=lost.reason is not LossReason.TIMEOUT)
+            return Release(lease, alone=lost.in_hand is None or lost.reason is not LossReason.TIMEOUT)
         case LossReason.NODE if not guilty:
             return Release(lease)
         case LossReason.WORKER | LossReason.MEMORY | LossReason.TIMEOUT | LossReason.NODE:

@@ -47,10 +47,34 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPool:
+    """Processes that keep a model's weights and take the calls of one job type, instead of a process per call.
+
+    `gpus`: each one's share of a GPU, where a node that serves the queue has one. `cpus`: its threads elsewhere, and
+    what a node's cores are divided by: a node gets as many processes as its cores (or GPUs) allow, and at least one.
+    `memory_mb`: what it holds while warm. `least` and `most` processes in the whole cluster, as the backlog asks for;
+    one that has had nothing to do for `idle_ttl_s` ends, so does one after `recycle_after_batches` calls (0: never).
+    """
+
+    name: str
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_mb: int = 0
+    least: int = 0
+    most: int = 64
+    idle_ttl_s: float = 300.0
+    recycle_after_batches: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= self.most or self.most < 1 or self.cpus <= 0 or not 0 <= self.gpus <= 1:
+            raise ValueError(f"{self.name}: 0 <= least <= most, most >= 1, cpus > 0 and 0 <= gpus <= 1 must hold")
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """A job type, declared once at the top of its file. `batch`: jobs per call; `timeout_s`: for one job of the call;
-    `media_memory`: malloc settings for media work go with the call; `wire_name`: what clients are shown.
-
+    `media_memory`: malloc settings for media work go with the call; `wire_name`: what clients are shown; `pool`: its
+    calls go to processes that keep a model, which then say what a call needs of a node instead of `resources`.
     """
 
     name: JobName
@@ -61,6 +85,7 @@ class JobSpec:
     retry: RetryPolicy = DEFAULT_RETRY
     media_memory: bool = False
     wire_name: JobName | None = None
+    pool: ModelPool | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.timeout_s <= 0:

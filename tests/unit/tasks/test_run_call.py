@@ -2,13 +2,13 @@
 
 import errno
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.errors import ProgramFailed, UnreadableImage
+from cluster.errors import ModelUnavailable, ProgramFailed, UnreadableImage
 from cluster.names import JobName
 from cluster.queue.job import (
     Crashed,
@@ -148,6 +148,62 @@ def test_what_has_not_started_when_the_call_is_cancelled_is_no_attempt(
     started, untouched = run(work, 1, 2)
     assert started.outcome == Done(1)
     assert isinstance(untouched.outcome, Snooze)
+
+
+Together = Callable[[Sequence[Any], Tools], Sequence[Any]]
+
+
+@pytest.fixture
+def run_together(monkeypatch: pytest.MonkeyPatch, tools: Tools) -> Callable[..., list[Worked]]:
+    """Run one call of a job type that works on all inputs in one go; alone, an input is doubled."""
+
+    def run_batch(
+        work_batch: Together, *inputs: Any, in_hand: Callable[[int | None], None] = lambda index: None
+    ) -> Any:
+        job = Job(JobSpec(NAME), unused, lambda given, tools: given * 2, unused, work_batch=work_batch)
+        monkeypatch.setattr(run_call, "job_named", lambda name: job)
+        return run_items(NAME, [ticket(n) for n, _ in enumerate(inputs)], inputs, tools, "node-1", in_hand)
+
+    return run_batch
+
+
+def test_jobs_in_one_go_end_each_in_its_own_way(run_together: Callable[..., list[Worked]]) -> None:
+    bad, missing = UnreadableImage("x.jpg", "broken"), ModelUnavailable("tiny", "/models/clip/tiny", "put it there")
+    inputs = ["plain", Skipped("s"), Failed("f"), Snooze(3, "z"), bad, missing]
+    taken: list[int | None] = []
+    results = run_together(lambda given, tools: list(given), *inputs, in_hand=taken.append)
+
+    assert taken == [None]
+    assert [result.outcome for result in results[:4]] == [Done("plain"), Skipped("s"), Failed("f"), Snooze(3, "z")]
+    assert isinstance(results[4].outcome, Crashed)
+    assert (results[4].outcome.attempt.error_class, results[4].outcome.retryable) == ("UnreadableImage", False)
+    assert isinstance(results[5].outcome, Snooze)
+    assert "/models/clip/tiny" in results[5].outcome.reason
+
+
+def test_jobs_that_fail_together_are_tried_one_by_one(run_together: Callable[..., list[Worked]]) -> None:
+    def too_much(inputs: Sequence[Any], tools: Tools) -> Sequence[Any]:
+        raise MemoryError
+
+    taken: list[int | None] = []
+    results = run_together(too_much, "a", None, "b", in_hand=taken.append)
+    assert [results[0].outcome, results[2].outcome] == [Done("aa"), Done("bb")]
+    assert isinstance(results[1].outcome, Crashed)
+    assert taken == [None, 0, 1, 2]
+
+
+def test_one_job_is_worked_on_alone(run_together: Callable[..., list[Worked]]) -> None:
+    (result,) = run_together(unused, "a")
+    assert result.outcome == Done("aa")
+
+
+def test_without_its_weights_a_call_waits_and_no_job_loses_an_attempt(
+    run_together: Callable[..., list[Worked]],
+) -> None:
+    def missing(inputs: Sequence[Any], tools: Tools) -> Sequence[Any]:
+        raise ModelUnavailable("tiny", "/models/clip/tiny", "put it there")
+
+    assert all(isinstance(result.outcome, Snooze) for result in run_together(missing, "a", "b"))
 
 
 def test_a_job_that_is_rows_is_refused(tools: Tools) -> None:

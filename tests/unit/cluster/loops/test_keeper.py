@@ -122,3 +122,18 @@ def test_how_far_the_job_in_hand_is_stands_in_its_row(loops: Loops, keeper: Keep
     loops.in_flight.beat([Beat(call_id, "node-1", 1, 1.0)])
     keeper.tick()
     assert {job.asset_id: job.progress for job in loops.jobs(QUEUE)} == {"a0": None, "a1": 0.5}
+
+
+def test_jobs_in_one_go_have_as_much_time_together_and_then_each_runs_alone(loops: Loops, keeper: Keeper) -> None:
+    (call,) = loops.submitter.out
+    assert len(call.leases) == 2
+    loops.in_flight.beat([Beat(call.call_id, "node-1", None, 119.0)])
+    keeper.tick()
+    assert loops.submitter.cancelled == []
+    loops.in_flight.beat([Beat(call.call_id, "node-1", None, 121.0)])
+    keeper.tick()
+    loops.settle()
+    assert loops.submitter.cancelled == [call.call_id]
+    assert [(str(job.state), job.attempts) for job in loops.jobs(QUEUE)] == [("waiting", 0)] * 2
+    loops.dispatch()
+    assert [len(out.leases) for out in loops.submitter.out] == [1]  # nobody knows which of them it was
