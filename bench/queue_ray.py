@@ -36,6 +36,7 @@ from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings, read_settings
 from cluster.stack import Stack
 from cluster.storage.layout import StorageLayout
+from cluster.vectors.exact import ExactVectors
 from tasks import ray_worker
 from tasks.binding import BoundJob, Contexts
 from tasks.ray_runner import RayRunner, task_options
@@ -115,7 +116,9 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
     migrate(database.durable)
     store = SqlQueueStore(database)
     job = noop.noop(batch)
-    contexts = Contexts(store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock())  # type: ignore[arg-type, return-value]
+    contexts = Contexts(
+        store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock(), ExactVectors()
+    )  # type: ignore[arg-type, return-value]
     nodes = RayNodes()
     runner = RayRunner(nodes, noop.run_call)
     controller = Controller(

@@ -30,6 +30,7 @@ from cluster.storage.mounts import marker_present
 from cluster.storage.sweep import OLD, sweep_strays
 from cluster.system_config import SystemConfig, concurrency_of
 from cluster.telemetry import follow_config
+from cluster.vectors.exact import ExactVectors
 from serve_app.deps import Services
 from tasks import registry
 from tasks.binding import Contexts, bind
@@ -51,6 +52,7 @@ def build_services(settings: Settings) -> Services:
         store=SqlQueueStore(database),
         layout=StorageLayout(settings.media_root),
         clock=SystemClock(),
+        vectors=ExactVectors(),
     )
 
 
@@ -58,7 +60,9 @@ def build_handlers(services: Services) -> dict[JobName, Handler]:
     """Every job, bound to what this server is set to. Raises RegistryWrong for a name with no job or two."""
     registry.check_registry()
     read_config = LiveConfig(services).read
-    contexts = Contexts(services.store, services.settings, services.layout, read_config, services.clock)
+    contexts = Contexts(
+        services.store, services.settings, services.layout, read_config, services.clock, services.vectors
+    )
     return bind(registry.JOBS, contexts)
 
 

@@ -21,6 +21,7 @@ from cluster.errors import Forbidden, NotAuthenticated
 from cluster.queue.store import QueueStore
 from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
+from cluster.vectors.index import Vectors
 from serve_app.permissions import ALL, ANY, covers
 
 SESSION_COOKIE = "immich_access_token"
@@ -37,6 +38,7 @@ class Services:
     store: QueueStore
     layout: StorageLayout
     clock: Clock
+    vectors: Vectors
 
 
 @dataclass(frozen=True, slots=True)

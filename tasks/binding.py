@@ -11,6 +11,7 @@ from cluster.queue.store import QueueStore
 from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
 from cluster.system_config import SystemConfig
+from cluster.vectors.index import Vectors
 from tasks.job import NO_FACTS, AnyJob, Context, Job, RowJob
 
 CONFIG_TTL_S = 1.0
@@ -27,9 +28,10 @@ class Contexts:
         layout: StorageLayout,
         read_config: Callable[[Any], SystemConfig],
         clock: Clock,
+        vectors: Vectors,
     ) -> None:
         self._store, self._settings, self._layout = store, settings, layout
-        self._read_config, self._clock = read_config, clock
+        self._read_config, self._clock, self._vectors = read_config, clock, vectors
         self._lock = threading.Lock()
         self._config: SystemConfig | None = None
         self._read_at_s = 0.0
@@ -38,7 +40,7 @@ class Contexts:
         """The context of one transaction."""
         now = self._clock.now()
         config = self._current_config(session, now.timestamp())
-        return Context(session, self._store, self._settings, config, self._layout, now)
+        return Context(session, self._store, self._settings, config, self._layout, self._vectors, now)
 
     def _current_config(self, session: Any, now_s: float) -> SystemConfig:
         with self._lock:

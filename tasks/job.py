@@ -22,6 +22,7 @@ from cluster.queue.store import QueueStore
 from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
 from cluster.system_config import SystemConfig
+from cluster.vectors.index import Vectors
 from tasks.ml.weights import Weights
 from tasks.tools import Tools
 
@@ -35,6 +36,7 @@ class Context:
     settings: Settings
     config: SystemConfig
     layout: StorageLayout
+    vectors: Vectors
     now: datetime
 
 

@@ -15,6 +15,7 @@ from cluster.db.queue_store import SqlQueueStore
 from cluster.db.tables.base import Base
 from cluster.settings import Settings, read_settings
 from cluster.storage.layout import StorageLayout
+from cluster.vectors.exact import ExactVectors
 from serve_app.app import create_app
 from serve_app.deps import Services
 from tests.fake_clock import FakeClock
@@ -119,7 +120,12 @@ def api_client(database_url: str, media_root: Path, clock: Clock | None = None) 
     database = Database(settings.database_url)
     Base.metadata.create_all(database.durable)
     services = Services(
-        settings, database, SqlQueueStore(database), StorageLayout(settings.media_root), clock or FakeClock()
+        settings,
+        database,
+        SqlQueueStore(database),
+        StorageLayout(settings.media_root),
+        clock or FakeClock(),
+        ExactVectors(),
     )
     with asyncio.Runner() as runner:
         yield ApiClient(services, runner)

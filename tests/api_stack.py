@@ -26,6 +26,7 @@ from cluster.db.queue_store import SqlQueueStore
 from cluster.db.tables.user import ApiKey, User
 from cluster.settings import read_settings
 from cluster.storage.layout import Folder, StorageLayout
+from cluster.vectors.exact import ExactVectors
 from serve_app.app import create_app
 from serve_app.deps import Services, hashed
 from tests.shared_media import REPOSITORY
@@ -78,7 +79,7 @@ def api_stack(database_url: str, media_root: Path) -> Iterator[ApiStack]:
     database = Database(settings.database_url)
     migrate(database.durable)
     layout = StorageLayout(settings.media_root)
-    services = Services(settings, database, SqlQueueStore(database), layout, SystemClock())
+    services = Services(settings, database, SqlQueueStore(database), layout, SystemClock(), ExactVectors())
     try:
         yield ApiStack(services, create_app(services))
     finally:
@@ -178,7 +179,7 @@ def main() -> None:
     settings = read_settings(os.environ)
     database = Database(settings.database_url)
     layout = StorageLayout(settings.media_root)
-    app = create_app(Services(settings, database, SqlQueueStore(database), layout, SystemClock()))
+    app = create_app(Services(settings, database, SqlQueueStore(database), layout, SystemClock(), ExactVectors()))
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
 
 

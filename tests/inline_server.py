@@ -33,6 +33,7 @@ from cluster.settings import read_settings
 from cluster.storage.layout import Folder, StorageLayout
 from cluster.storage.mounts import check_folders
 from cluster.system_config import SystemConfig, merge
+from cluster.vectors.exact import ExactVectors
 from serve_app.deps import Services
 from tasks.binding import CONFIG_TTL_S, Contexts, bind
 from tasks.inline_runner import InlineRunner
@@ -151,13 +152,13 @@ def inline_server(database_url: str, media_root: Path) -> Iterator[InlineServer]
     database, layout, clock = Database(settings.database_url), StorageLayout(media_root), Clock()
     migrate(database.durable)
     check_folders(media_root, {}, False, clock.now())
-    services = Services(settings, database, SqlQueueStore(database), layout, clock)
+    services = Services(settings, database, SqlQueueStore(database), layout, clock, ExactVectors())
     owner, config = _owner(database), dict[str, Any]()
 
     def read_config(session: Any) -> SystemConfig:
         return merge(system_queries.read_config(session, settings), config)
 
-    handlers = bind(JOBS, Contexts(services.store, settings, layout, read_config, clock))
+    handlers = bind(JOBS, Contexts(services.store, settings, layout, read_config, clock, services.vectors))
     runner = InlineRunner()
     settler = Settler(services.store, handlers, follow, on_failed=follow_failure)
     rows = RowRunner(services.store, settler, handlers, settings.database_url)

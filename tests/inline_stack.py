@@ -30,6 +30,7 @@ from cluster.queue.store import JobRecord
 from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
 from cluster.system_config import SystemConfig, defaults, merge
+from cluster.vectors.exact import ExactVectors
 from tasks.binding import CONFIG_TTL_S, Contexts, bind
 from tasks.inline_runner import InlineRunner
 from tasks.pipeline import after_upload, follow
@@ -199,7 +200,7 @@ def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: s
         seen.append((lease.name, lease.asset_id))
         return follow(lease, outcome, facts)
 
-    contexts = Contexts(store, settings, StorageLayout(media), read_config, clock)
+    contexts = Contexts(store, settings, StorageLayout(media), read_config, clock, ExactVectors())
     handlers, runner = bind(JOBS, contexts), InlineRunner(threads)
     settler = Settler(store, handlers, follow_and_note)
     dispatcher = Dispatcher(

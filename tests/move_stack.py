@@ -41,6 +41,7 @@ from cluster.queue.store import JobRecord
 from cluster.settings import read_settings
 from cluster.storage.layout import Folder, StorageLayout
 from cluster.system_config import SystemConfig, defaults, merge
+from cluster.vectors.exact import ExactVectors
 from tasks.binding import Contexts, bind
 from tasks.pipeline import follow
 from tasks.registry import JOBS
@@ -112,7 +113,7 @@ class MoveStack:
 
         layout = StorageLayout(self.media)
         self.library = layout.folder(Folder.LIBRARY)
-        handlers = bind(JOBS, Contexts(self.store, settings, layout, read_config, self.clock))
+        handlers = bind(JOBS, Contexts(self.store, settings, layout, read_config, self.clock, ExactVectors()))
         self.settler = Settler(self.store, handlers, follow_and_note)
         self.runner = Here(RowRunner(self.store, self.settler, handlers))
         self.dispatcher = Dispatcher(

@@ -41,7 +41,7 @@ RAY_FILES = ("*/ray_*.py",)
 
 SQLALCHEMY_FILES = (
     "cluster/db/*",  # engine, tables, queries
-    "cluster/vectors/exact.py",  # numpy over SQL rows
+    "cluster/vectors/*",  # an answer is what a transaction sees of a selection
     "tasks/job.py",  # load and save take a Session
     "tasks/jobs/*",
     "serve_app/services/*",

@@ -258,7 +258,7 @@ def lease_for(stack: Stack, asset_id: str, encoding: EncodingRow, part: PartRow)
 
 def context_of(stack: Stack, session: Any) -> Context:
     config = merge(defaults(read_settings({"HOME": "/nowhere"})), stack.stored_config)
-    return Context(session, stack.store, None, config, None, stack.clock.now())  # type: ignore[arg-type]
+    return Context(session, stack.store, None, config, None, None, stack.clock.now())  # type: ignore[arg-type]
 
 
 def mark_folders(media: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from cluster.db.tables.person import Person
 from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
+from cluster.vectors.exact import ExactVectors
 from serve_app.app import create_app
 from serve_app.deps import Services
 from serve_app.services.tag_assets import tag_many
@@ -24,7 +25,7 @@ from tests.inline_stack import Stack
 @pytest.fixture
 def services(stack: Stack, tmp_path: Path) -> Services:
     settings = read_settings({"IMMICH_MEDIA_LOCATION": str(stack.media), "HOME": str(tmp_path)})
-    return Services(settings, stack.database, stack.store, StorageLayout(stack.media), stack.clock)
+    return Services(settings, stack.database, stack.store, StorageLayout(stack.media), stack.clock, ExactVectors())
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from cluster.queue.job import FollowUps, Place
 from cluster.ray_nodes import RayNodes
 from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
+from cluster.vectors.exact import ExactVectors
 from tasks.binding import BoundJob, Contexts
 from tasks.ray_runner import RayRunner
 from tasks.ray_worker import CONTROLLER_ACTOR, NAMESPACE
@@ -42,7 +43,9 @@ class OddController:
         settings = read_settings(os.environ)
         database = Database(settings.database_url)
         store = SqlQueueStore(database)
-        contexts = Contexts(store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock())  # type: ignore[arg-type, return-value]
+        contexts = Contexts(
+            store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock(), ExactVectors()
+        )  # type: ignore[arg-type, return-value]
         nodes = RayNodes()
         runner = RayRunner(nodes, run_call)
         self._controller = Controller(

@@ -14,6 +14,7 @@ from cluster.queue.store import QueueStore
 from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
 from cluster.system_config import SystemConfig, defaults
+from cluster.vectors.exact import ExactVectors
 from tasks.binding import CONFIG_TTL_S, BoundRowJob, Contexts, bind
 from tasks.job import Context, Job, RowJob
 
@@ -58,7 +59,7 @@ def stored() -> StoredConfig:
 @pytest.fixture
 def contexts(clock: Clock, stored: StoredConfig) -> Contexts:
     store: QueueStore = object()  # type: ignore[assignment]  # jobs here enqueue nothing
-    return Contexts(store, SETTINGS, StorageLayout(Path("/media")), stored.read, clock)
+    return Contexts(store, SETTINGS, StorageLayout(Path("/media")), stored.read, clock, ExactVectors())
 
 
 def test_a_context_is_of_its_transaction_and_moment(contexts: Contexts, clock: Clock) -> None:

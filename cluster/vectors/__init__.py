@@ -1,0 +1,1 @@
+"""Nearest neighbours among embeddings. The rows are the truth; every index is derived from them."""
