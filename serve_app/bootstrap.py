@@ -35,6 +35,7 @@ from serve_app.deps import Services
 from tasks import registry
 from tasks.binding import Contexts, bind
 from tasks.libraries import MEDIA_EXTENSIONS, import_jobs, remove_jobs, scan_jobs
+from tasks.missing_weights import MissingWeights
 from tasks.pipeline import follow, follow_failure
 from tasks.row_runner import Beats, RowRunner
 from tasks.timetable import timetable
@@ -87,6 +88,7 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             sweep_files=lambda: sweep_files(services),
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
+            model_trouble=MissingWeights(registry.JOBS, settings.model_folder, config.current).reason,
         ),
         on_failed=follow_failure,
     )
@@ -138,7 +140,7 @@ def build_row_runner(services: Services, beats: Beats) -> RowRunner:
 
 
 class LiveConfig:
-    """The system config as the admin set it; the concurrency of each queue, at most a second old."""
+    """The system config as the admin set it, and what it says of each queue's concurrency."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -152,9 +154,13 @@ class LiveConfig:
         return config
 
     def concurrency(self, queue: QueueName) -> int:
+        return concurrency_of(self.current(), queue)
+
+    def current(self) -> SystemConfig:
+        """The config in force, at most a second old."""
         now = self._services.clock.now()
         if self._config is None or self._read_at is None or abs((now - self._read_at).total_seconds()) > 1:
             with self._services.database.reader() as session:
                 self._config = self.read(session)
             self._read_at = now
-        return concurrency_of(self._config, queue)
+        return self._config

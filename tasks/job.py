@@ -48,6 +48,10 @@ def no_files(output: Any) -> Sequence[str]:
     return ()
 
 
+def nothing_to_warm(given: Any, tools: Tools) -> None:
+    """For jobs that keep nothing from one call to the next."""
+
+
 def no_weights(config: SystemConfig) -> Weights | None:
     """For jobs without a model, and models that come with their library."""
     return None
@@ -63,6 +67,8 @@ class Job:
     `files(output)`: final paths of what `work` left as `<final>.<token>`.
     `work_batch(inputs, tools)`: what `work` does, for all inputs of a call in one go; one entry per input, in order: an
     output, or Skipped, Failed, Snooze, or the exception of that one. If it raises, `work` is tried on each by itself.
+    `warm(input, tools)`: load, and keep in `tools.models`, what `work` needs for inputs like this one; a process of a
+    pool does this once, before it takes work.
     `weights(config)`: the weights without which no job of this type starts; None where the feature is off.
     """
 
@@ -72,6 +78,7 @@ class Job:
     save: Callable[[Context, Lease, Any], frozenset[Fact]]
     files: Callable[[Any], Sequence[str]] = no_files
     work_batch: Callable[[Sequence[Any], Tools], Sequence[Any]] | None = None
+    warm: Callable[[Any, Tools], Any] = nothing_to_warm
     weights: Callable[[SystemConfig], Weights | None] = no_weights
 
 

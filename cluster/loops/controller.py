@@ -27,7 +27,7 @@ START_AGAIN_S = 2.0
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
-    scheduler's tick."""
+    scheduler's tick; `model_trouble`: why the models of a queue cannot work, `""` when they can."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -37,6 +37,7 @@ class Surroundings:
     sweep_files: Callable[[], int]
     watch_libraries: Callable[[bool], float]
     schedule: Callable[[], float]
+    model_trouble: Callable[[QueueName], str] = lambda queue: ""
 
 
 class Controller:
@@ -66,6 +67,7 @@ class Controller:
             concurrency=around.concurrency,
             cpus=around.cpus,
             media_present=around.media_present,
+            model_trouble=around.model_trouble,
         )
         self._dispatcher.wake = self._wake
         end = self._dispatcher.on_end

@@ -62,11 +62,12 @@ class Dispatcher:
         concurrency: Callable[[QueueName], int],
         cpus: Callable[[], float],
         media_present: Callable[[], bool],
+        model_trouble: Callable[[QueueName], str] = lambda queue: "",
     ) -> None:
         self._store, self._handlers, self._submitters = store, handlers, submitters
         self._settler, self._in_flight, self._identity = settler, in_flight, identity
         self._owned, self._concurrency, self._cpus = owned, concurrency, cpus
-        self._media_present = media_present
+        self._media_present, self._model_trouble = media_present, model_trouble
         self._turn = 0
         self._said: dict[QueueName, str] = {}
         self.wake: Callable[[], None] = lambda: None
@@ -243,7 +244,7 @@ class Dispatcher:
         """Why each of these queues cannot start what waits in it, `""` when it can."""
         nodes = {queue: self._submitters[Place.CLUSTER].nodes_for(queue) for queue in queues}
         media = not nodes or self._media_present()
-        return {queue: "" if count and media else _reason(queue, count) for queue, count in nodes.items()}
+        return {queue: _reason(queue, count, media) or self._model_trouble(queue) for queue, count in nodes.items()}
 
     def _explain(self, reasons: Mapping[QueueName, str]) -> None:
         """Write down why queues wait, when that changed."""
@@ -256,10 +257,10 @@ class Dispatcher:
                 log.warning("%s waits: %s", queue, reason) if reason else log.info("%s waits no longer", queue)
 
 
-def _reason(queue: QueueName, nodes: int) -> str:
+def _reason(queue: QueueName, nodes: int, media: bool) -> str:
     if nodes == 0:
         return f"no live node serves {queue}: start one with this queue or its worker in IMMICH_WORKERS_INCLUDE"
-    return "the media folder is not mounted: its .immich marker is missing"
+    return "" if media else "the media folder is not mounted: its .immich marker is missing"
 
 
 def _batches(

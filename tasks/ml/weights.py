@@ -6,6 +6,7 @@ missing file with a download or a bare assertion. Only formats that hold numbers
 
 import hashlib
 import re
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -15,6 +16,8 @@ from cluster.errors import ModelUnavailable
 
 MANIFEST = "SHA256SUMS"
 """Beside the files, as `sha256sum -c` reads it. Models that were put there by hand may do without."""
+
+STABLE_S = 3.0
 
 NAME = re.compile(r"(?!\.)[\w.+-]+")
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".pdparams"})
@@ -89,6 +92,12 @@ def checked_weights(model_folder: Path, weights: Weights) -> Path:
             fix = f"{name} is not what {MANIFEST} beside it says; fetch or add the model again"
             raise ModelUnavailable(weights.name, folder, fix)
     return folder
+
+
+def is_being_written(folder: Path) -> bool:
+    """A file there changed within the last seconds: whoever copies a model by hand may not be done."""
+    now_s = time.time()
+    return any(0 <= now_s - path.stat().st_ctime < STABLE_S for path in folder.iterdir())
 
 
 def read_manifest(folder: Path) -> dict[str, str]:

@@ -166,6 +166,20 @@ def test_an_unmounted_media_folder_is_no_reason_to_fail(loops: Loops) -> None:
     assert loops.states(QUEUE) == ["waiting"]
 
 
+def test_a_queue_whose_model_is_away_waits_and_starts_by_itself(loops: Loops) -> None:
+    loops.model_trouble[QUEUE] = "the model tiny is not at /models/clip/tiny: put it there"
+    loops.enqueue(*photos(8), *photos(1, METADATA))
+    assert [call.spec.name for call in loops.dispatch()] == [METADATA]  # nobody else is held up
+    assert wait_reason(loops) == "the model tiny is not at /models/clip/tiny: put it there"
+    assert loops.states(QUEUE) == ["waiting"] * 8
+    assert {job.attempts for job in loops.jobs(QUEUE)} == {0}
+
+    loops.model_trouble.clear()
+    loops.dispatch()
+    assert loops.states(QUEUE).count("active") == 8
+    assert wait_reason(loops) == ""
+
+
 def test_what_load_can_answer_makes_no_call(loops: Loops) -> None:
     handler(loops).answers = {"a0": Skipped("hidden"), "a1": Failed("no preview"), "a2": Snooze(300, "away")}
     loops.enqueue(*photos(4))
