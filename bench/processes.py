@@ -35,6 +35,7 @@ PARTS: tuple[tuple[str, str], ...] = (
     (r"/(ffmpeg|ffprobe)\b|^(ffmpeg|ffprobe) ", "ffmpeg"),
     (r"^ray-dashboard-|/dashboard/dashboard\.py|from multiprocessing\.", "dashboard"),
     (r"-m serve_app\.cli up", "heliostat up"),
+    (r"-m serve_app\.ray_controller", "controller's driver"),
     (r"default_worker\.py", "workers"),
 )
 """Command line → part; the first that matches."""

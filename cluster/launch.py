@@ -12,6 +12,10 @@ from cluster.workers import node_duties, node_labels
 STACK_MARK = "HELIOSTAT_STACK"
 """Every process of a stack carries this variable, so that its own processes, and no others, can be found and ended."""
 
+NAMESPACE = "heliostat"
+CONTROLLER_ACTOR = "heliostat-controller"
+"""Ray's names for what is ours."""
+
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Pictures travel by path, so little goes through Ray's object store."""
 

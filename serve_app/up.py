@@ -1,16 +1,11 @@
-"""`heliostat up`: starts the stack, says where it is, watches it, brings it back, and ends it. Never joins Ray itself:
-a process that has joined dies with Ray's head, and then nobody would be left to bring it back.
-"""
+"""`heliostat up`: starts the stack, says where it is, watches it, brings it back, and ends it."""
 
 import json
 import logging
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from types import FrameType
 
@@ -19,6 +14,7 @@ from cluster.names import WorkerName
 from cluster.settings import RayPort, Settings
 from cluster.stack import Stack, StackBroken
 from cluster.workers import node_duties
+from serve_app.drivers import PREPARED, READY, Driver
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +25,6 @@ SILENT_S = 30.0
 """How long the API may not answer, or the controller be without its queues, before the whole stack is started anew.
 Ray restarts either within seconds; it gives up on an actor that cannot start, and never sees one that is frozen."""
 LONGEST_PAUSE_S = 30.0
-TOLD = 3
-"""Exit code of a driver that said in words why it cannot start."""
 
 
 class Supervisor:
@@ -40,6 +34,7 @@ class Supervisor:
         self._settings = settings
         self._stack = Stack(settings, environ)
         self._stopping = threading.Event()
+        self._drivers: list[Driver] = []
         if WorkerName.API not in node_duties(settings.workers_include, settings.workers_exclude).workers:
             message = "This command serves the API: leave the worker api in, or the variable out"
             raise SettingsInvalid([("IMMICH_WORKERS_INCLUDE", message)])
@@ -57,6 +52,7 @@ class Supervisor:
             self._watch()
         finally:
             started_s = time.monotonic()
+            self._end_drivers()
             ended = self._stack.end_everything()
             log.info("stopped %d processes in %.1f s", ended, time.monotonic() - started_s)
 
@@ -67,47 +63,31 @@ class Supervisor:
     def _start(self) -> None:
         started_s = time.monotonic()
         self._stack.prepare()
-        driver = self._driver()
-        try:
-            self._stack.launch()
-            log.info("Ray runs after %.1f s", time.monotonic() - started_s)
-            self._deploy(driver)
-        finally:
-            if driver.poll() is None:
-                driver.kill()
-            driver.wait()
+        self._end_drivers()
+        environ = self._stack.environment
+        api, controller = Driver("serve_app.ray_app", environ), Driver("serve_app.ray_controller", environ)
+        self._drivers = [api, controller]
+        self._stack.launch()
+        log.info("Ray runs after %.1f s", time.monotonic() - started_s)
+        self._deploy(api, controller)
         log.info("ready after %.1f s", time.monotonic() - started_s)
 
-    def _driver(self) -> "subprocess.Popen[str]":
-        """The process that prepares database and media folders while Ray starts, waits for a word on stdin, and then
-        deploys API and controller."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "serve_app.ray_app"],
-            env=self._stack.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def _end_drivers(self) -> None:
+        while self._drivers:
+            self._drivers.pop().end()
 
-    def _deploy(self, driver: "subprocess.Popen[str]") -> None:
-        """Let the driver go on, and wait until it is done and a ping is answered. Raises StackBroken."""
-        assert driver.stdin is not None
-        assert driver.stdout is not None
-        with suppress(BrokenPipeError):  # it ended already, and says why
-            driver.stdin.write("go\n")
-            driver.stdin.close()
+    def _deploy(self, api: Driver, controller: Driver) -> None:
+        """Let them go on, and wait until both are done and a ping is answered. Raises StackBroken."""
         until_s = time.monotonic() + DEPLOY_TIMEOUT_S
-        while time.monotonic() < until_s and not self._stopping.is_set():
-            if driver.poll() == TOLD:
-                raise StackBroken(driver.stdout.read().strip())
-            if driver.poll() not in (None, 0):
-                raise StackBroken(f"the server did not start:\n{driver.stdout.read()[-4000:]}")
-            if driver.poll() == 0 and self._answers():
-                return
-            time.sleep(PING_EVERY_S)
-        if not self._stopping.is_set():
-            raise StackBroken(f"the API did not answer within {DEPLOY_TIMEOUT_S:.0f} s")
+        self._wait_for(lambda: api.said(PREPARED), until_s)
+        for driver in (api, controller):
+            driver.go()
+        self._wait_for(lambda: all([controller.said(READY), api.ended(), self._answers()]), until_s)
+
+    def _wait_for(self, done: Callable[[], bool], until_s: float) -> None:
+        while not done() and not self._stopping.wait(PING_EVERY_S):
+            if time.monotonic() > until_s:
+                raise StackBroken(f"the API did not answer within {DEPLOY_TIMEOUT_S:.0f} s")
 
     def _answers(self) -> bool:
         answer = self._get("/api/server/ping")

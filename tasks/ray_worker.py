@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 
+from cluster.launch import CONTROLLER_ACTOR, NAMESPACE
 from cluster.loops.in_flight import Beat
 from cluster.names import JobName
 from cluster.queue.job import Ticket, Worked
@@ -26,8 +27,6 @@ from tasks.tools import Tools
 log = logging.getLogger(__name__)
 
 FIRST_BEAT_S, EVERY_S, ANSWER_S = 1.0, 5.0, 10.0
-CONTROLLER_ACTOR = "heliostat-controller"
-NAMESPACE = "heliostat"
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queue_store import SqlQueueStore
-from cluster.launch import head_address
+from cluster.launch import CONTROLLER_ACTOR, NAMESPACE, head_address
 from cluster.loops import dispatcher, in_flight, keeper
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
@@ -26,7 +26,6 @@ from cluster.storage.layout import StorageLayout
 from cluster.vectors.exact import ExactVectors
 from tasks.binding import BoundJob, Contexts
 from tasks.ray_runner import RayRunner
-from tasks.ray_worker import CONTROLLER_ACTOR, NAMESPACE
 from tests.ray.odd_jobs import odd_jobs, run_call
 
 LEASE_S, SILENCE_S, KEEP_EVERY_S = 3.0, 2.0, 0.5

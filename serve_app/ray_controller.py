@@ -1,0 +1,108 @@
+"""The controller as a detached actor, and the row_jobs actor that it starts.
+
+`python -m serve_app.ray_controller` is the driver that owns them. It stays as long as the stack: to Ray all work is
+its, and Ray ends the idle workers of a driver that is gone, so that each photo after a pause would wait two seconds
+for new ones. It is a process of its own, since it loads little beside Ray.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from cluster.launch import CONTROLLER_ACTOR, NAMESPACE, head_address
+from cluster.names import WorkerName
+from cluster.settings import read_settings
+from cluster.workers import worker_label
+from serve_app.drivers import READY
+
+if TYPE_CHECKING:
+    from cluster.loops.in_flight import Beat
+    from cluster.loops.submitter import Call, CallReturned
+
+UNTIL_READY_S = 60
+BEATS_AT_ONCE = 8
+
+
+class RowJobsActor:
+    """Runs jobs that need the database. Opens it, so it lives on an api node."""
+
+    def __init__(self) -> None:
+        from cluster.telemetry import configure_logging
+        from serve_app.bootstrap import build_row_runner, build_services
+        from tasks.ray_worker import beating
+
+        settings = read_settings(os.environ)
+        configure_logging(settings, "Microservices")
+        self._runner = build_row_runner(build_services(settings), beating)
+
+    def run(self, call: "Call") -> "CallReturned":
+        return self._runner.run(call)
+
+
+class ControllerActor:
+    """Runs the loops. Ray restarts it for ever; a restarted one releases what its predecessor had leased."""
+
+    def __init__(self) -> None:
+        from cluster.loops.submitter import Submitter
+        from cluster.queue.job import Place
+        from cluster.ray_nodes import RayNodes
+        from cluster.telemetry import configure_logging
+        from serve_app.bootstrap import build_controller, build_services
+        from serve_app.ray_row_jobs import RayRowJobs
+        from tasks.ray_runner import RayRunner
+
+        settings = read_settings(os.environ)
+        configure_logging(settings, "Microservices")
+        nodes = RayNodes()
+        submitters: dict[Place, Submitter] = {
+            Place.CLUSTER: RayRunner(nodes),
+            Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor),
+        }
+        self._controller = build_controller(build_services(settings), submitters, nodes)
+        self._controller.start()
+
+    def beat(self, beats: "Iterable[Beat]") -> set[str]:
+        """A worker's word on its calls; the answer names those it must drop."""
+        return self._controller.beat(beats)
+
+    def ready(self) -> bool:
+        """True: the loops run."""
+        return True
+
+
+def start_controller() -> None:
+    """Returns when its loops run."""
+    settings = read_settings(os.environ)
+    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    controller: Any = (
+        ray.remote(ControllerActor)
+        .options(
+            name=CONTROLLER_ACTOR,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=BEATS_AT_ONCE,
+            label_selector={worker_label(WorkerName.API): "true"},
+        )
+        .remote()
+    )
+    ray.get(controller.ready.remote(), timeout=UNTIL_READY_S)
+
+
+if __name__ == "__main__":
+    if sys.stdin.readline():  # Ray runs now; an empty line is a supervisor that gave up
+        # by its module's name: as a part of __main__ the actor would be copied by value and know nothing of its module
+        from serve_app import ray_controller
+
+        ray_controller.start_controller()
+        print(READY, flush=True)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):  # nobody reads them from here on, and a full pipe would stop this process
+            os.dup2(nowhere, stream)
+        sys.stdin.read()  # until the supervisor ends
