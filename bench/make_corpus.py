@@ -28,6 +28,8 @@ import numpy as np
 import piexif
 from PIL import Image, ImageDraw, ImageOps
 
+BICUBIC = Image.Resampling.BICUBIC
+
 Image.MAX_IMAGE_PIXELS = None
 
 CAMERAS = [
@@ -95,7 +97,7 @@ def synthetic(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     while cells < 400:
         grid = rng.standard_normal((max(2, cells * height // width + 1), cells + 1, 3)).astype(np.float32)
         layer = np.stack(
-            [np.asarray(Image.fromarray(grid[..., c]).resize((width, height), Image.BICUBIC)) for c in range(3)], -1
+            [np.asarray(Image.fromarray(grid[..., c]).resize((width, height), BICUBIC)) for c in range(3)], -1
         )
         total += amplitude * layer
         amplitude *= 0.62
@@ -119,9 +121,9 @@ def synthetic(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 
 def from_photo(rng: np.random.Generator, path: str, width: int, height: int) -> Image.Image:
     """A crop of a photo, turned or mirrored by chance, scaled to the size wanted."""
-    image = Image.open(path)
-    image.draft("RGB", (width, height))
-    image = ImageOps.exif_transpose(image).convert("RGB")
+    opened = Image.open(path)
+    opened.draft("RGB", (width, height))
+    image: Image.Image = ImageOps.exif_transpose(opened).convert("RGB")
     if rng.random() < 0.3:
         image = image.rotate(90, expand=True)
     if rng.random() < 0.5:
@@ -135,7 +137,7 @@ def from_photo(rng: np.random.Generator, path: str, width: int, height: int) -> 
         crop_width, crop_height = source_height * share * aspect, source_height * share
     left = float(rng.uniform(0, source_width - crop_width))
     top = float(rng.uniform(0, source_height - crop_height))
-    return image.resize((width, height), Image.BICUBIC, box=(left, top, left + crop_width, top + crop_height))
+    return image.resize((width, height), BICUBIC, box=(left, top, left + crop_width, top + crop_height))
 
 
 def exif_for(

@@ -6,6 +6,7 @@ rounds. Machines change their speed from minute to minute: beside each rate stan
 """
 
 import json
+import logging
 import multiprocessing
 import os
 import statistics
@@ -36,6 +37,7 @@ from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings, read_settings
 from cluster.stack import Stack
 from cluster.storage.layout import StorageLayout
+from cluster.system_config import defaults
 from cluster.vectors.exact import ExactVectors
 from tasks import ray_worker
 from tasks.binding import BoundJob, Contexts
@@ -83,7 +85,7 @@ def run(databases: dict[str, str]) -> dict[str, float]:
 def measure_all(databases: dict[str, str]) -> dict[str, float]:
     """Inside the stack's environment: every database at every batch."""
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace="bench", log_to_driver=False, logging_level="error")
+    ray.init(address=head_address(settings), namespace="bench", log_to_driver=False, logging_level=logging.ERROR)
     results: dict[str, float] = {}
     for name, url in databases.items():
         for batch, count in JOBS_AT.items():
@@ -116,9 +118,8 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
     migrate(database.durable)
     store = SqlQueueStore(database)
     job = noop.noop(batch)
-    contexts = Contexts(
-        store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock(), ExactVectors()
-    )  # type: ignore[arg-type, return-value]
+    layout = StorageLayout(settings.media_root)
+    contexts = Contexts(store, settings, layout, lambda tx: defaults(settings), SystemClock(), ExactVectors())
     nodes = RayNodes()
     runner = RayRunner(nodes, noop.run_call)
     controller = Controller(
@@ -134,6 +135,7 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
             media_present=lambda: True,
             rows_changed=Changes(database).wait,
             sweep_files=lambda: 0,
+            watch_libraries=lambda owned: 60.0,
             schedule=lambda: 60.0,
         ),
     )
