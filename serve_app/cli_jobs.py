@@ -16,15 +16,19 @@ COMMANDS = ("start", "pause", "resume", "empty", "clear-failed")
 
 
 def queue_table(queues: list[Queue]) -> Table:
-    """One row per queue."""
+    """One row per queue, and below it why queues wait."""
     table = Table(title="Queues", title_justify="left")
     for name in ("queue", "state", "active", "waiting", "delayed", "failed"):
         table.add_column(name, justify="left" if name in ("queue", "state") else "right")
     for queue in queues:
-        state = "paused" if queue.paused else "active" if queue.active else ""
+        state = "paused" if queue.paused else "active" if queue.active else "waits" if queue.is_held else ""
         counts = [str(count or "") for count in (queue.active, queue.waiting, queue.delayed, queue.failed)]
-        style = "red" if queue.failed else "yellow" if queue.paused else "green" if queue.active else "dim"
+        style = (
+            "red" if queue.failed else "yellow" if queue.is_held or queue.paused else "green" if queue.active else "dim"
+        )
         table.add_row(queue.name, state, *counts, style=style)
+    if reasons := [f"{queue.name}: {queue.wait_reason}" for queue in queues if queue.to_do and queue.wait_reason]:
+        table.caption, table.caption_justify = escape("\n".join(reasons)), "left"
     return table
 
 

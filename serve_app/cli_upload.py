@@ -24,7 +24,8 @@ from cluster.errors import HeliostatError
 from serve_app.client import ApiClient, ApiRefused, Queue, ServerUnreachable, media_files, sha1_hex
 
 POLL_S = 0.5
-QUIET_POLLS = 3
+QUIET_S, HELD_S = 1.0, 10.0
+"""How long nothing must be left, or only what cannot start: a node that restarts is back within seconds."""
 
 
 @dataclass(slots=True)
@@ -95,16 +96,26 @@ def _send(client: ApiClient, path: Path, checksum: str) -> tuple[Path, str, str]
 
 
 def wait_for_queues(client: ApiClient, console: Console) -> None:
-    """Until nothing is active, waiting or delayed any more; a paused queue is not waited for."""
-    quiet = 0
+    """Until nothing is active, waiting or delayed any more. A queue that somebody must help (it is paused, no node
+    serves it, a model is missing) is not waited for; what it waits for is told."""
+    quiet_since_s = time.monotonic()
     with queue_bars(console) as progress:
         shown: dict[str, tuple[TaskID, int]] = {}
-        while quiet < QUIET_POLLS:
+        while True:
             queues = client.queues()
             for queue in queues:
                 _show(progress, shown, queue)
-            quiet = 0 if any(queue.to_do and not queue.paused for queue in queues) else quiet + 1
+            left = [queue for queue in queues if queue.to_do]
+            if any(not queue.is_held for queue in left):
+                quiet_since_s = time.monotonic()
+            if time.monotonic() - quiet_since_s >= (HELD_S if any(not queue.paused for queue in left) else QUIET_S):
+                break
             time.sleep(POLL_S)
+    for queue in left:
+        reason = "it is paused" if queue.paused else queue.wait_reason
+        console.print(
+            f"[yellow]{queue.waiting} wait in {queue.name}[/yellow]: {escape(reason)}", highlight=False, soft_wrap=True
+        )
 
 
 def _show(progress: Progress, shown: dict[str, tuple[TaskID, int]], queue: Queue) -> None:

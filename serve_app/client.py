@@ -34,7 +34,7 @@ class ServerUnreachable(HeliostatError):
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One queue as `GET /queues` tells it."""
+    """One queue as `GET /queues` tells it. `wait_reason`: why nothing of it can start, or why jobs were put off."""
 
     name: str
     paused: bool
@@ -42,6 +42,12 @@ class Queue:
     waiting: int
     delayed: int
     failed: int
+    wait_reason: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Jobs wait, and none can start until somebody does something."""
+        return bool(self.waiting and not self.active and (self.paused or self.wait_reason))
 
     @property
     def to_do(self) -> int:
@@ -108,6 +114,7 @@ class ApiClient:
                     counts["waiting"] + counts["paused"],
                     counts["delayed"],
                     counts["failed"],
+                    queue.get("waitReason", ""),
                 )
             )
         return listed

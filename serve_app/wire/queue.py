@@ -102,11 +102,13 @@ class LegacyQueues(Wire):
 
 
 class QueueSeen(Wire):
-    """A queue in the newer API."""
+    """A queue in the newer API. `wait_reason`, which Immich has not: why nothing of it can start (no node, no mount, no
+    weights), else why the first job that was put off was; empty when there is neither."""
 
     name: QueueName
     is_paused: bool
     statistics: Counts
+    wait_reason: str
 
 
 WIRE_JOBS = [name.value for name in JobName if name not in OWN_JOBS]
@@ -143,7 +145,7 @@ def legacy_queues(queues: Mapping[QueueName, QueueCounts]) -> LegacyQueues:
 
 
 def queue_seen(queue: QueueCounts) -> QueueSeen:
-    return QueueSeen(name=queue.queue, is_paused=queue.paused, statistics=counts(queue))
+    return QueueSeen(name=queue.queue, is_paused=queue.paused, statistics=counts(queue), wait_reason=queue.wait_reason)
 
 
 def job_seen(job: JobRecord, shown_as: JobName) -> JobSeen:

@@ -54,7 +54,7 @@ def waiting_jobs(api: ApiClient, queue: QueueName) -> list[tuple[str, dict[str, 
 def test_every_queue_is_listed_in_order_by_both(admin: ApiClient) -> None:
     assert list(admin.get("/jobs").json()) == [queue.value for queue in QueueName]
     assert admin.get("/queues").json() == [
-        {"name": queue.value, "isPaused": False, "statistics": NOTHING} for queue in QueueName
+        {"name": queue.value, "isPaused": False, "statistics": NOTHING, "waitReason": ""} for queue in QueueName
     ]
     assert admin.get("/jobs").json()["ocr"] == {
         "queueStatus": {"isActive": False, "isPaused": False},
@@ -222,3 +222,10 @@ def test_a_part_of_a_video_shows_as_its_video_with_how_far_it_is(admin: ApiClien
     (job,) = admin.get("/queues/videoConversion/jobs?status=active").json()
     assert job["name"] == "AssetEncodeVideo"
     assert job["data"] == {"id": "a", "kind": "video", "number": 3, "progress": 0.235}
+
+
+def test_a_queue_says_why_nothing_of_it_can_start(admin: ApiClient) -> None:
+    store, why = admin.services.store, "no node serves it"
+    with store.transaction() as tx:
+        store.say_why_waiting(tx, {QueueName.OCR: why})
+    assert admin.get("/queues/ocr").json()["waitReason"] == why

@@ -2,14 +2,16 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from serve_app import cli_upload
-from serve_app.cli_jobs import show_queue
+from serve_app.cli_jobs import queue_table, show_queue
 from serve_app.cli_upload import Uploaded, tell, wait_for_queues
 from serve_app.client import ApiClient, Queue
 
@@ -46,6 +48,25 @@ def test_a_queues_bar_says_how_many_are_left_and_claims_no_total(monkeypatch: py
     assert [number for number in (3, 7, 5, 0) if f"{number} left" not in shown] == []
     assert "/7" not in shown
     assert "library" not in shown  # it had nothing to do
+
+
+def test_what_cannot_start_is_told_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_upload, "POLL_S", 0.01)
+    monkeypatch.setattr(cli_upload, "HELD_S", 0.2)
+    screen, client = console(), ScriptedClient()
+    no_model = Queue("ocr", False, 0, 3, 0, 0, "put [this] there")
+    answers = [[replace(no_model, waiting=0, active=1)], [no_model], [replace(no_model, waiting=2, active=1)]]
+    client.queues = lambda: answers.pop(0) if answers else [no_model]  # type: ignore[method-assign]
+    wait_for_queues(client, screen)
+    assert answers == []
+    assert printed(screen).splitlines()[-1] == "3 wait in ocr: put [this] there"
+    assert "ocr: put [this] there" in shown_by(queue_table([no_model]))
+
+
+def shown_by(table: Table) -> str:
+    screen = console()
+    screen.print(table)
+    return printed(screen)
 
 
 def test_why_jobs_failed_and_why_others_wait() -> None:
