@@ -13,7 +13,13 @@ class ExactVectors:
     """Reads every row that may be found, a few thousand at a time."""
 
     def nearest(
-        self, session: Session, kind: EmbeddingKind, query: Embedding, limit: int, among: Select[tuple[str]]
+        self,
+        session: Session,
+        kind: EmbeddingKind,
+        query: Embedding,
+        limit: int,
+        among: Select[tuple[str]],
+        owner_id: str | None = None,
     ) -> list[Match]:
         return self.within(session, kind, query, np.inf, limit, among)
 
@@ -25,6 +31,7 @@ class ExactVectors:
         max_distance: float,
         limit: int,
         among: Select[tuple[str]],
+        owner_id: str | None = None,
     ) -> list[Match]:
         direction, found = unit(query), list[Match]()
         for page in embeddings.pages_among(session, kind, among, len(direction)):

@@ -27,11 +27,18 @@ class Match:
 
 class Vectors(Protocol):
     """Nearest first, ties by id. `query`: float32 (dimensions,) of any length; embeddings of other dimensions are not
-    found. `among`: selects the ids that may be found, with every filter in it. Raises ValueError for a query without a
+    found. `among`: selects the ids that may be found, with every filter in it. `owner_id`: whose they are, where `among`
+    asks for one owner's; an index then need not look among all others'. Raises ValueError for a query without a
     direction."""
 
     def nearest(
-        self, session: Session, kind: EmbeddingKind, query: Embedding, limit: int, among: Select[tuple[str]]
+        self,
+        session: Session,
+        kind: EmbeddingKind,
+        query: Embedding,
+        limit: int,
+        among: Select[tuple[str]],
+        owner_id: str | None = None,
     ) -> list[Match]:
         """The `limit` nearest, however far."""
         ...
@@ -44,6 +51,7 @@ class Vectors(Protocol):
         max_distance: float,
         limit: int,
         among: Select[tuple[str]],
+        owner_id: str | None = None,
     ) -> list[Match]:
         """Those at most `max_distance` away, the nearest `limit` of them."""
         ...
