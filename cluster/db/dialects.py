@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Any
 
-from sqlalchemy import ColumnElement, String
+from sqlalchemy import ColumnElement, String, and_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement, func
 
@@ -60,10 +60,18 @@ def month_of(column: Any) -> ColumnElement[str]:
 
 
 def unindexed(column: Any) -> ColumnElement[Any]:
-    """The column, when a query has another condition that leaves far fewer rows. SQLite keeps no statistics unless it
-    is told to, takes any index of equal length for as good, and would walk through all that a user has. PostgreSQL
-    counts and needs no hint. Source: sqlite.org/queryplanner-ng.html, unary "+"."""
+    """The column, when a query has another condition that leaves far fewer rows, or leaves most of them and is better
+    read in the table's own order. SQLite keeps no statistics unless it is told to, takes any index of equal length for
+    as good, and would walk through all that a user has. PostgreSQL counts and needs no hint.
+    Source: sqlite.org/queryplanner-ng.html, unary "+"."""
     return _Unindexed(column)
+
+
+def lies_in(column: Any, folder: str) -> ColumnElement[bool]:
+    """Whether a path lies right in a folder (with its slash), not below it. Wants an index of the paths."""
+    # `0` follows the slash: paths are ordered by code point, so what is below a folder is one range of the index
+    rest = func.substr(column, len(folder) + 1)
+    return and_(column > folder, column < folder[:-1] + "0", _Position(rest, "/") == 0)
 
 
 def folder_of(column: Any) -> ColumnElement[str]:

@@ -8,6 +8,7 @@ from functools import cache
 
 from sqlalchemy import func, select
 
+from cluster.db.dialects import unindexed
 from cluster.db.queries import notes, users
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.user import User
@@ -53,8 +54,8 @@ def usage_by_user(services: Services) -> list[Usage]:
         rows = session.execute(
             select(Asset.owner_id, Asset.type, func.count(), func.sum(AssetExif.file_size_bytes))
             .join(AssetExif, AssetExif.asset_id == Asset.id, isouter=True)
-            .where(Asset.deleted_at.is_(None), Asset.visibility != "hidden")
-            .group_by(Asset.owner_id, Asset.type)
+            .where(unindexed(Asset.deleted_at).is_(None), Asset.visibility != "hidden")
+            .group_by(unindexed(Asset.owner_id), Asset.type)
         )
         found = {(owner, kind): (int(count), int(taken or 0)) for owner, kind, count, taken in rows}
         everyone = users.all_users(session)

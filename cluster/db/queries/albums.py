@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from cluster.db.dialects import unindexed
 from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE, in_pages
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset
@@ -211,8 +212,8 @@ def own_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
     """Of these assets, the user's own but what is locked: what they may give away."""
     found: set[str] = set()
     for page in in_pages(ids):
-        mine = select(Asset.id).where(Asset.id.in_(page), Asset.owner_id == user_id, Asset.visibility != LOCKED)
-        found.update(session.scalars(mine))
+        mine = select(Asset.id).where(Asset.id.in_(page), unindexed(Asset.owner_id) == user_id)
+        found.update(session.scalars(mine.where(Asset.visibility != LOCKED)))
     return found
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, select, update
+from sqlalchemy import ColumnElement, CompoundSelect, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from cluster.db.dialects import unindexed
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile, AssetMetadata, Library
 from cluster.db.tables.user import User
 from cluster.db.upsert import upsert
@@ -68,6 +69,13 @@ def known_uploads(session: Session, owner_id: str, checksums: Collection[bytes])
     return found
 
 
+def with_checksum(owner_id: str, checksum: bytes) -> CompoundSelect[str]:
+    """The ids of the user's assets with this SHA-1. Uploads and files of libraries have an index each."""
+    same = select(Asset.id).where(Asset.owner_id == owner_id, Asset.checksum == checksum)
+    libraries = select(Library.id).where(Library.owner_id == owner_id)
+    return same.where(Asset.library_id.is_(None)).union_all(same.where(Asset.library_id.in_(libraries)))
+
+
 def use_quota(session: Session, user_id: str, size_bytes: int) -> bool:
     """Count `size_bytes` more for the user; False, and nothing changes, when that is more than the user may have."""
     room = User.quota_size_bytes.is_(None) | (User.quota_usage_bytes + size_bytes <= User.quota_size_bytes)
@@ -103,7 +111,8 @@ def owned_ids(session: Session, owner_id: str, ids: Collection[str]) -> set[str]
     """Of these assets, those that belong to the user, the trash included."""
     found: set[str] = set()
     for page in in_pages(ids):
-        found.update(session.scalars(select(Asset.id).where(Asset.id.in_(page), Asset.owner_id == owner_id)))
+        mine = select(Asset.id).where(Asset.id.in_(page), unindexed(Asset.owner_id) == owner_id)
+        found.update(session.scalars(mine))
     return found
 
 
@@ -114,7 +123,7 @@ def owned_assets(session: Session, owner_id: str, ids: Collection[str]) -> list[
         rows = session.execute(
             select(Asset, AssetExif)
             .outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
-            .where(Asset.id.in_(page), Asset.owner_id == owner_id)
+            .where(Asset.id.in_(page), unindexed(Asset.owner_id) == owner_id)
             .order_by(Asset.id)
             .with_for_update(of=Asset)
         )
@@ -205,9 +214,10 @@ def set_status(session: Session, ids: Collection[str], status: str, at: datetime
 
 def trashed_ids(session: Session, owner_id: str, ids: Collection[str] | None = None) -> list[str]:
     """The user's assets in the trash, or those of `ids` that are."""
-    mine = select(Asset.id).where(Asset.owner_id == owner_id, Asset.status == TRASHED)
+    trashed = select(Asset.id).where(Asset.status == TRASHED, Asset.deleted_at.is_not(None))
     if ids is None:
-        return list(session.scalars(mine))
+        return list(session.scalars(trashed.where(Asset.owner_id == owner_id)))
+    mine = trashed.where(unindexed(Asset.owner_id) == owner_id)
     return [asset_id for page in in_pages(ids) for asset_id in session.scalars(mine.where(Asset.id.in_(page)))]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from cluster.db.queries.assets import HIDDEN, IMAGE, VIDEO
+from cluster.db.dialects import unindexed
+from cluster.db.queries.assets import HIDDEN, IMAGE, VIDEO, with_checksum
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif
 
@@ -23,7 +24,7 @@ def other_half(session: Session, owner_id: str, asset_id: str, asset_type: str, 
         .join(AssetExif, AssetExif.asset_id == Asset.id)
         .where(
             AssetExif.live_photo_cid == cid,
-            Asset.owner_id == owner_id,
+            unindexed(Asset.owner_id) == owner_id,
             Asset.type == wanted,
             Asset.id != asset_id,
             Asset.deleted_at.is_(None),
@@ -57,7 +58,7 @@ def same_content(session: Session, owner_id: str, checksum: bytes) -> str | None
     """The user's video with this SHA-1, the trash included."""
     return session.scalar(
         select(Asset.id)
-        .where(Asset.owner_id == owner_id, Asset.checksum == checksum, Asset.type == VIDEO)
+        .where(Asset.id.in_(with_checksum(owner_id, checksum)), Asset.type == VIDEO)
         .order_by(Asset.deleted_at.is_not(None), Asset.id)
         .limit(1)
     )

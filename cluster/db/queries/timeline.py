@@ -5,7 +5,7 @@ are counted from an index alone and the few other members of stacks are counted 
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -95,16 +95,17 @@ def months(session: Session, wanted: TimelineFilter) -> dict[str, int]:
 def month(session: Session, wanted: TimelineFilter, start: datetime, end: datetime) -> list[TimelineAsset]:
     """The assets from `start` to before `end`, in no order."""
     date = _date(wanted)
+    in_box = _within(wanted.box) if wanted.box is not None else ()
+    if not wanted.by_arrival:  # a month is short whatever is asked of it, and a box may hold everything
+        wanted = replace(wanted, box=None)
     query = (
         select(*_COLUMNS)
         .outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
-        .where(*_conditions(wanted), date >= start, date < end)
+        .where(*_conditions(wanted), *in_box, date >= start, date < end)
     )
     if wanted.primaries:
         query = query.outerjoin(Stack, Stack.id == Asset.stack_id)
         query = query.where(or_(Asset.stack_id.is_(None), Stack.primary_asset_id == Asset.id))
-    if wanted.box is not None:
-        query = query.where(*_within(wanted.box))
     return [TimelineAsset._make(row) for row in session.execute(query)]
 
 

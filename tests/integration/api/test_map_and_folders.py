@@ -82,3 +82,16 @@ def test_folders_and_what_lies_right_in_them(stack: ApiStack, ann: Person, ben: 
     assert inside("/") == [by_path["/top.jpg"]]
     assert inside("/%") == inside("/ben") == inside("/gone") == []
     assert as_ann.refused("GET", "/view/folder", params={"path": "a\0b"}) == (400, "Validation failed")
+
+
+def test_a_folder_shows_what_lies_right_in_it_and_is_the_callers(
+    stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient
+) -> None:
+    shown = [add_asset(stack, ann, original_path=f"/Zoë/写真/{name}.jpg") for name in ("1", "a b", "Ü")]
+    for beside in ("/Zoë/写真.jpg", "/Zoë/写真0/1.jpg", "/Zoë/写真-/1.jpg", "/Zoë/写真/below/1.jpg", "/zoë/写真/1.jpg"):
+        add_asset(stack, ann, original_path=beside)
+    add_asset(stack, ben, original_path="/Zoë/写真/2.jpg")
+    add_asset(stack, ann, original_path="/Zoë/写真/3.jpg", visibility="archive")
+    add_asset(stack, ann, original_path="/Zoë/写真/4.jpg", deleted_at=NOON)
+    found = as_ann.request("GET", "/view/folder", params={"path": "/Zoë/写真"}).json()
+    assert [asset["id"] for asset in found] == shown

@@ -194,11 +194,15 @@ def test_a_sample_is_as_large_as_asked_for(stack: ApiStack, ann: Person, as_ann:
     assert {item["id"] for item in as_ann.post("/search/random", isFavorite=False)} == ids
 
 
-def test_the_number_of_what_fits(stack: ApiStack, ann: Person, as_ann: CheckedClient) -> None:
+def test_the_number_of_what_fits(stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient) -> None:
     for city in ("Rome", "Rome", "Oslo", None):
-        add_asset(stack, ann, city=city, description="one" if city else "")
+        add_asset(stack, ann, city=city, description="one" if city else "", make="Canon" if city else None)
+    add_asset(stack, ben, city="Rome", make="Canon")
+    add_asset(stack, ann, city="Rome", make="Canon", deleted_at=NOON)
     assert as_ann.post("/search/statistics") == {"total": 4}
     assert as_ann.post("/search/statistics", city="Rome") == {"total": 2}
+    assert as_ann.post("/search/statistics", make="Canon") == {"total": 3}
+    assert as_ann.post("/search/statistics", make=None) == {"total": 1}
     assert as_ann.post("/search/statistics", description="ONE", city=None) == {"total": 0}
 
 
@@ -238,6 +242,20 @@ def test_cities_are_shown_by_a_picture(stack: ApiStack, ann: Person, ben: Person
     assert oslo["id"] == in_oslo
     assert rome["id"] in in_rome
     assert rome["exifInfo"]["city"] == "Rome"
+
+
+def test_a_city_is_shown_by_a_picture_of_the_callers_timeline(
+    stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient
+) -> None:
+    for _ in range(6):
+        add_asset(stack, ben, city="Rome")
+        add_asset(stack, ann, city="Rome", visibility="archive")
+        add_asset(stack, ann, city="Rome", deleted_at=NOON)
+        add_asset(stack, ann, city="Oslo", visibility="archive")
+    hers = add_asset(stack, ann, city="Rome")
+    (explored,) = as_ann.get("/search/explore")
+    assert [(item["value"], item["data"]["id"]) for item in explored["items"]] == [("Rome", hers)]
+    assert [asset["id"] for asset in as_ann.get("/search/cities")] == [hers]
 
 
 def test_places_by_name(as_ann: CheckedClient) -> None:

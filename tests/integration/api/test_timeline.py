@@ -145,6 +145,15 @@ def test_by_arrival(stack: ApiStack, ann: Person, as_ann: CheckedClient) -> None
     assert ids(as_ann, "2024-06-01", orderBy="createdAt") == [late]
 
 
+def test_by_arrival_on_a_part_of_the_map(stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient) -> None:
+    here, elsewhere = {"latitude": 49.43, "longitude": 11.1}, {"latitude": 49.43, "longitude": 12.1}
+    late = add_asset(stack, ann, created_at=JUNE, **here)
+    add_asset(stack, ann, created_at=JUNE, **elsewhere)
+    add_asset(stack, ann, **here)
+    add_asset(stack, ben, created_at=JUNE, **here)
+    assert ids(as_ann, "2024-06-01", orderBy="createdAt", bbox="11,49,12,50") == [late]
+
+
 def test_of_a_person_and_of_a_tag(stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient) -> None:
     one, two = add_asset(stack, ann), add_asset(stack, ann)
     carla = add_person(stack, ann, "Carla", one)
