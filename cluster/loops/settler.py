@@ -129,7 +129,8 @@ class Settler:
         held = self._store.held(tx, [r.lease for r in results] + [loss.lease for loss in losses])
         settlements: list[Settlement] = [loss for loss in losses if loss.lease.job_id in held]
         follow_ups: list[FollowUps] = []
-        for result in results:
+        # whoever writes many assets takes them in this order, so that nobody waits in a circle
+        for result in sorted(results, key=lambda result: result.lease.asset_id or ""):
             if result.lease.job_id not in held:
                 self._drop_files(result)
                 continue

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from cluster.db.queries.assets import DELETED, HIDDEN, IMAGE, TRASHED, VIDEO, in_pages
+from cluster.db.queries.assets import DELETED, HIDDEN, IMAGE, TRASHED, VIDEO, in_pages, lock_rows
 from cluster.db.tables.asset import Asset, AssetExif, Library
 from cluster.storage.import_paths import below, past
 
@@ -163,6 +163,7 @@ def add_files(session: Session, rows: Sequence[dict[str, Any]]) -> list[str]:
 def set_offline(session: Session, asset_ids: Collection[str], at: datetime) -> None:
     """These files are not there any more. They go to the trash, where they are not in it already."""
     deleted_at = case((ASSETS.c.status == TRASHED, ASSETS.c.deleted_at), else_=at)
+    lock_rows(session, asset_ids)
     for page in in_pages(asset_ids):
         online = (ASSETS.c.id.in_(page), ASSETS.c.is_offline.is_(False))
         session.execute(update(ASSETS).where(*online).values(is_offline=True, deleted_at=deleted_at, updated_at=at))
@@ -171,6 +172,7 @@ def set_offline(session: Session, asset_ids: Collection[str], at: datetime) -> N
 def set_online(session: Session, asset_ids: Collection[str], at: datetime) -> None:
     """These files are back. What a person put into the trash stays there; what waits for its deletion stays so."""
     deleted_at = case((ASSETS.c.status == TRASHED, ASSETS.c.deleted_at), else_=null())
+    lock_rows(session, asset_ids)
     for page in in_pages(asset_ids):
         offline = (ASSETS.c.id.in_(page), ASSETS.c.is_offline, ASSETS.c.status != DELETED)
         session.execute(update(ASSETS).where(*offline).values(is_offline=False, deleted_at=deleted_at, updated_at=at))

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from cluster.db.queries.assets import in_pages
+from cluster.db.queries.assets import in_pages, lock_rows
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.stack import Stack
 
@@ -101,6 +101,7 @@ def member_ids(session: Session, stack_ids: Collection[str]) -> list[str]:
 
 def put_in_stack(session: Session, stack_id: str | None, asset_ids: Sequence[str], at: datetime) -> None:
     """None: out of whichever they are in."""
+    lock_rows(session, asset_ids)
     for page in in_pages(asset_ids):
         session.execute(
             update(Asset)

@@ -139,12 +139,15 @@ def unlink(session: Session, tag_id: str, asset_ids: Collection[str]) -> None:
 
 def lock_tags(session: Session, asset_ids: Collection[str], now: datetime) -> None:
     """Note in the metadata of these assets what they are tagged with now, as something that a person said."""
-    for page in in_pages(asset_ids):
+    for page in in_pages(sorted(asset_ids)):
         values: dict[str, list[str]] = {}
         tagged = select(TagAsset.asset_id, Tag.value).join(Tag, Tag.id == TagAsset.tag_id)
         for row in session.execute(tagged.where(TagAsset.asset_id.in_(page)).order_by(Tag.value)):
             values.setdefault(row.asset_id, []).append(row.value)
-        for exif in session.scalars(select(AssetExif).where(AssetExif.asset_id.in_(page)).with_for_update()):
+        rows = (
+            select(AssetExif).where(AssetExif.asset_id.in_(page)).order_by(AssetExif.asset_id)
+        )  # as assets are locked
+        for exif in session.scalars(rows.with_for_update()):
             exif.tags = values.get(exif.asset_id, [])
             exif.locked_properties = sorted({*exif.locked_properties, "tags"})
             exif.updated_at = now

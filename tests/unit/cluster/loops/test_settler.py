@@ -87,6 +87,14 @@ def test_results_are_saved_and_what_follows_is_enqueued(loops: Loops, handler: F
     assert [event.data["id"] for _, event in loops.store.tables.events] == ["a0", "a1", "a2"]
 
 
+def test_results_are_saved_in_the_order_of_their_assets(loops: Loops, handler: FakeHandler) -> None:
+    loops.enqueue(*(asset_job(THUMBNAILS, asset_id) for asset_id in ("c", "a", "b")))
+    (call,) = loops.dispatch()
+    loops.submitter.answer(call)
+    loops.settle()
+    assert [asset_id for asset_id, _ in handler.saved] == ["a", "b", "c"]
+
+
 def test_a_save_that_raises_fails_only_its_own_job(loops: Loops, handler: FakeHandler) -> None:
     handler.refuses = {"a1"}
     loops.submitter.answer(out(loops))
