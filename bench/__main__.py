@@ -42,6 +42,8 @@ MARKS: Mapping[str, tuple[str, float]] = {
     "library.scan.cpu_us_per_file": ("≤", 200),
     "library.rescan.ratio_to_stat": ("≤", 8),
     "library.overlap.duplicates": ("≤", 0),
+    "ml.queue.batch8.share_of_bare": ("≥", 0.9),
+    "ml.queue.batch32.share_of_bare": ("≥", 0.9),
 }
 """What we hold ourselves to."""
 
@@ -89,6 +91,13 @@ def transcode(tell: Tell) -> dict[str, float]:
     return transcode.run(tell=tell)
 
 
+def ml(tell: Tell) -> dict[str, float]:
+    """Pictures and texts through a ViT-B-32 with random weights, in the queue and without it."""
+    from bench import ml
+
+    return ml.run(tell)
+
+
 PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "queue": queue,
     "store": store,
@@ -99,6 +108,7 @@ PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "api": lambda tell: api.run(tell=tell),
     "idle": lambda tell: idle.run(tell=tell),
     "library": lambda tell: library.run(tell=tell),
+    "ml": ml,
 }
 
 

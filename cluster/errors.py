@@ -32,7 +32,8 @@ HeliostatError
     ├── NotAuthenticated
     ├── Forbidden
     ├── NotFound
-    └── BadRequest
+    ├── BadRequest
+    └── Unavailable            it could be done, but what it takes is not there now
 """
 
 from collections.abc import Sequence
@@ -232,3 +233,7 @@ class BadRequest(Refused):
     def __init__(self, message: str, issues: Sequence[dict[str, object]] = ()) -> None:
         self.issues = tuple(issues)
         super().__init__(message)
+
+
+class Unavailable(Refused):
+    """It could be done, but what it takes is not there now. Trying again later may help."""

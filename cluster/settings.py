@@ -12,6 +12,7 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_RAY_PORT_BASE`: the first of 32 ports that Ray and HAProxy take; derived from `IMMICH_PORT`
 - `HELIOSTAT_NUM_CPUS`: cores that work may use; all of them
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
+- `HELIOSTAT_VIDEO_SEARCH_FRAMES`: frames of a video that smart search looks at; 1, its preview
 - `HELIOSTAT_MODEL_FOLDER`: where models' weights lie; `models` in the media root
 """
 
@@ -80,7 +81,8 @@ class RayPort(IntEnum):
 class Settings:
     """What the environment says. Paths are absolute. `num_cpus` None: as many as the machine has; `log_level` None: as
     the system config says; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in
-    parts, 0: none. The include and exclude lists are raw: `workers.py` knows what they mean.
+    parts, 0: none; `video_search_frames`: of a video, that smart search looks at, 1: its preview alone. The include and
+    exclude lists are raw: `workers.py` knows what they mean.
     """
 
     environment: Environment
@@ -107,6 +109,7 @@ class Settings:
     dashboard: bool
     version_url: str | None
     video_parts_from_s: int
+    video_search_frames: int
     model_folder: Path
 
     @property
@@ -154,6 +157,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
         video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),
+        video_search_frames=read.integer("HELIOSTAT_VIDEO_SEARCH_FRAMES", 1, 1, 64),
         model_folder=read.absolute_path("HELIOSTAT_MODEL_FOLDER") or media_root / "models",
     )
     if 0 <= port - settings.ray_port_base < RAY_PORTS_PER_STACK:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Annotated, Any, cast
@@ -23,6 +23,7 @@ from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
 from cluster.vectors.index import Vectors
 from serve_app.permissions import ALL, ANY, covers
+from serve_app.text_points import LocalTexts, TextPoints
 
 SESSION_COOKIE = "immich_access_token"
 SEEN_EVERY = timedelta(hours=1)
@@ -31,7 +32,7 @@ SEEN_EVERY = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the API works with, wired in `bootstrap`."""
+    """What the API works with, wired in `bootstrap`. `texts`: in this process unless somebody else has the model."""
 
     settings: Settings
     database: Database
@@ -39,6 +40,7 @@ class Services:
     layout: StorageLayout
     clock: Clock
     vectors: Vectors
+    texts: TextPoints = field(default_factory=LocalTexts)
 
 
 @dataclass(frozen=True, slots=True)

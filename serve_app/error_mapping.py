@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from cluster.errors import BadRequest, ConfigInvalid, Forbidden, NotAuthenticated, NotFound, Refused
+from cluster.errors import BadRequest, ConfigInvalid, Forbidden, NotAuthenticated, NotFound, Refused, Unavailable
 from serve_app.wire.validation import wire_issues
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ STATUS: tuple[tuple[type[Refused], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (BadRequest, 400),
+    (Unavailable, 503),
 )
 
 

@@ -7,6 +7,7 @@ while Ray starts, then deploys the API, and ends.
 import logging
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -21,6 +22,8 @@ from cluster.storage.mounts import check_folders
 from cluster.telemetry import configure_logging
 from cluster.workers import worker_label
 from serve_app.drivers import PREPARED, TOLD
+from serve_app.ray_text_points import RayTexts, run_text_encoder
+from serve_app.text_points import RememberedTexts
 
 ON_API_NODES = {worker_label(WorkerName.API): "true"}
 
@@ -32,7 +35,7 @@ def build_api() -> Any:
 
     settings = read_settings(os.environ)
     configure_logging(settings, "Api")
-    return create_app(build_services(settings))
+    return create_app(replace(build_services(settings), texts=RememberedTexts(RayTexts())))
 
 
 def deploy() -> None:
@@ -53,13 +56,16 @@ def deploy() -> None:
         ray_actor_options={"num_cpus": 0, "label_selector": ON_API_NODES},
     )
     serve.run(deployment.bind(), name="immich", route_prefix="/", blocking=False)
+    run_text_encoder()
 
 
 def prepare() -> None:
     """Bring the database to this version, and check the media folders. Raises SettingsInvalid."""
     from cluster.db.engine import Database
     from cluster.db.migrations import migrate
-    from cluster.db.queries import system_flags
+    from cluster.db.queries import system, system_flags
+    from cluster.db.queue_store import SqlQueueStore
+    from serve_app.services.clip_model import let_go_of_others
 
     settings = read_settings(os.environ)
     database = Database(settings.database_url)
@@ -69,6 +75,7 @@ def prepare() -> None:
         known = system_flags.known_mounts(session)
         created = check_folders(settings.media_root, known, settings.ignore_mount_check_errors, SystemClock().now())
         system_flags.remember_mounts(session, created)
+        let_go_of_others(session, SqlQueueStore(database), system.read_config(session, settings))
     database.close()
 
 

@@ -42,6 +42,7 @@ from tasks.jobs import (
     refresh_integrity_reports,
     remove_library_files,
     scan_libraries,
+    smart_search,
     sync_usage,
     write_sidecar,
 )
@@ -95,6 +96,8 @@ JOBS: tuple[AnyJob, ...] = (
     *refresh_integrity_reports.JOBS,
     delete_integrity_reports.BY_TYPE,
     delete_integrity_reports.JOB,
+    smart_search.JOB,
+    smart_search.QUEUE_ALL,
     reconcile.JOB,
     *not_implemented.JOBS,
 )

@@ -31,6 +31,7 @@ from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
 from cluster.system_config import SystemConfig, defaults, merge
 from cluster.vectors.exact import ExactVectors
+from cluster.vectors.index import Vectors
 from tasks.binding import CONFIG_TTL_S, Contexts, bind
 from tasks.inline_runner import InlineRunner
 from tasks.pipeline import after_upload, follow
@@ -64,6 +65,7 @@ class Stack:
     owner: str
     dispatcher: Dispatcher
     settler: Settler
+    vectors: Vectors
     seen: list[tuple[JobName, str | None]] = field(default_factory=list)
 
     def upload(self, name: str, content: bytes | Path, *, link: bool = False, **columns: Any) -> str:
@@ -185,12 +187,13 @@ class InlineRows:
 @contextmanager
 def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: str) -> Iterator[Stack]:
     """A fresh server with one user; media lie in `folder`. `threads`: calls that are worked on at a time; `environ`:
-    more settings."""
+    more settings. Machine learning is off unless they or the config say otherwise: it takes more time than all else."""
     program("exiftool"), program("ffmpeg")
     database, media = Database(database_url), folder / "media"
     migrate(database.durable)
     owner, stored_config = add_user(database), dict[str, Any]()
-    settings = read_settings({"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(folder), **environ})
+    own = {"IMMICH_MEDIA_LOCATION": str(media), "HOME": str(folder), "IMMICH_MACHINE_LEARNING_ENABLED": "false"}
+    settings = read_settings({**own, **environ})
     store, clock, seen = SqlQueueStore(database), Clock(), list[tuple[JobName, str | None]]()
 
     def read_config(session: Any) -> SystemConfig:
@@ -200,7 +203,8 @@ def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: s
         seen.append((lease.name, lease.asset_id))
         return follow(lease, outcome, facts)
 
-    contexts = Contexts(store, settings, StorageLayout(media), read_config, clock, ExactVectors())
+    vectors = ExactVectors()
+    contexts = Contexts(store, settings, StorageLayout(media), read_config, clock, vectors)
     handlers, runner = bind(JOBS, contexts), InlineRunner(threads)
     settler = Settler(store, handlers, follow_and_note)
     dispatcher = Dispatcher(
@@ -215,7 +219,7 @@ def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: s
         cpus=lambda: 2.0 * threads,
         media_present=lambda: True,
     )
-    yield Stack(database, store, media, clock, stored_config, owner, dispatcher, settler, seen)
+    yield Stack(database, store, media, clock, stored_config, owner, dispatcher, settler, vectors, seen)
     runner.close()
     database.close()
 

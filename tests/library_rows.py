@@ -2,11 +2,15 @@
 
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import insert
 
+from cluster.db.queries import embeddings
+from cluster.db.queries.embeddings import EmbeddingKind
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.base import Base
@@ -75,3 +79,10 @@ def add_album(stack: ApiStack, owner: Caller, *asset_ids: str, shared_with: Call
             member = {"album_id": album_id, "user_id": shared_with.user_id, "role": "viewer", "created_at": NOON}
             session.execute(insert(AlbumUser).values(**member))
     return album_id
+
+
+def embed(stack: ApiStack, points: Mapping[str, Sequence[float]], model: str = "ViT-B-32__openai") -> None:
+    """Where these assets lie; a few numbers stand for all 512, the rest being zeros."""
+    filled = {of: np.array([*point, *[0.0] * (512 - len(point))], np.float32) for of, point in points.items()}
+    with stack.services.database.session() as session:
+        embeddings.put(session, EmbeddingKind.SMART_SEARCH, model, filled)

@@ -18,7 +18,7 @@ class ExactVectors:
         kind: EmbeddingKind,
         query: Embedding,
         limit: int,
-        among: Select[tuple[str]],
+        among: Select[str],
         owner_id: str | None = None,
     ) -> list[Match]:
         return self.within(session, kind, query, np.inf, limit, among)
@@ -30,7 +30,7 @@ class ExactVectors:
         query: Embedding,
         max_distance: float,
         limit: int,
-        among: Select[tuple[str]],
+        among: Select[str],
         owner_id: str | None = None,
     ) -> list[Match]:
         direction, found = unit(query), list[Match]()

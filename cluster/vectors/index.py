@@ -27,9 +27,9 @@ class Match:
 
 class Vectors(Protocol):
     """Nearest first, ties by id. `query`: float32 (dimensions,) of any length; embeddings of other dimensions are not
-    found. `among`: selects the ids that may be found, with every filter in it. `owner_id`: whose they are, where `among`
-    asks for one owner's; an index then need not look among all others'. Raises ValueError for a query without a
-    direction."""
+    found. `among`: selects the ids that may be found, with every filter in it. `owner_id`: whose they are, where
+    `among` asks for one owner's; an index then need not look among all others'. Raises ValueError for a query without
+    a direction."""
 
     def nearest(
         self,
@@ -37,7 +37,7 @@ class Vectors(Protocol):
         kind: EmbeddingKind,
         query: Embedding,
         limit: int,
-        among: Select[tuple[str]],
+        among: Select[str],
         owner_id: str | None = None,
     ) -> list[Match]:
         """The `limit` nearest, however far."""
@@ -50,7 +50,7 @@ class Vectors(Protocol):
         query: Embedding,
         max_distance: float,
         limit: int,
-        among: Select[tuple[str]],
+        among: Select[str],
         owner_id: str | None = None,
     ) -> list[Match]:
         """Those at most `max_distance` away, the nearest `limit` of them."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from serve_app.deps import Caller, ServicesOf, allow
-from serve_app.services import explore, search_assets
+from serve_app.services import explore, search_assets, smart_search
 from serve_app.wire import search as wire
 from serve_app.wire.asset import AssetResponse, seen_asset
 from serve_app.wire.common import PlainText
@@ -21,6 +21,15 @@ def search_metadata(body: wire.MetadataSearch, services: ServicesOf, caller: Rea
     """One page of the caller's assets."""
     page = search_assets.search_page(
         services, body.filter(caller.user_id), body.sorting(), body.shown(), page=body.page, size=body.size
+    )
+    return wire.search_response(page)
+
+
+@router.post("/smart")
+def search_smart(body: wire.SmartSearch, services: ServicesOf, caller: Reader) -> wire.SearchResponse:
+    """One page of the caller's assets, those first that show most likely what is asked for."""
+    page = smart_search.smart_page(
+        services, body.filter(caller.user_id), body.likeness(), body.shown(), page=body.page, size=body.size
     )
     return wire.search_response(page)
 

@@ -29,7 +29,6 @@ LATER = (
     "/people",
     "/search/large-assets",
     "/search/person",
-    "/search/smart",
     "/shared-links",
     "/sync",
     "/server/license",

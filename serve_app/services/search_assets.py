@@ -38,35 +38,37 @@ def search_page(
 ) -> Page:
     """`page`: 1 and up. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        _check(session, wanted)
+        check_filter(session, wanted)
         found = asset_search.search(session, wanted, sorting, limit=size + 1, offset=(page - 1) * size)
-        return Page(_seen(session, found[:size], shown), page + 1 if len(found) > size else None)
+        return Page(seen_assets(session, found[:size], shown), page + 1 if len(found) > size else None)
 
 
 def search_at_random(services: Services, wanted: AssetFilter, shown: Shown, *, size: int) -> list[SeenAsset]:
     """A sample in any order. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        _check(session, wanted)
+        check_filter(session, wanted)
         found = asset_search.search_around(session, wanted, str(uuid.uuid4()), limit=size)
         secrets.SystemRandom().shuffle(found)
-        return _seen(session, found, shown)
+        return seen_assets(session, found, shown)
 
 
 def count_found(services: Services, wanted: AssetFilter) -> int:
     """Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        _check(session, wanted)
+        check_filter(session, wanted)
         return asset_search.count(session, wanted)
 
 
-def _check(session: Session, wanted: AssetFilter) -> None:
+def check_filter(session: Session, wanted: AssetFilter) -> None:
+    """Raises BadRequest, NotAuthenticated for what the user may not ask for."""
     if wanted.equal.get("visibility") == LOCKED:
         raise NotAuthenticated("Elevated permission is required")
     if len(albums.visible_album_ids(session, wanted.owner_id, wanted.album_ids)) < len(set(wanted.album_ids)):
         raise no_access("album.read")
 
 
-def _seen(session: Session, found: Iterable[Found], shown: Shown) -> list[SeenAsset]:
+def seen_assets(session: Session, found: Iterable[Found], shown: Shown) -> list[SeenAsset]:
+    """With what is to come along."""
     found = list(found)
     details = details_of(session, [asset for asset, _ in found], people=shown.people, tags=False, stack=shown.stack)
     return [SeenAsset(asset, exif if shown.exif else None, details[asset.id], own=True) for asset, exif in found]

@@ -9,6 +9,7 @@ from cluster.queue.job import NewEvent
 from cluster.storage.template import check_template
 from cluster.system_config import SystemConfig, defaults, validate
 from serve_app.deps import Services
+from serve_app.services.clip_model import check_model, let_go_of_others
 from tasks.jobs.check_version import check_version
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ def save_config(services: Services, raw: dict[str, Any]) -> SystemConfig:
         raise BadRequest("Cannot update configuration while IMMICH_CONFIG_FILE is in use")
     config = validate(raw)
     _check_storage_template(config)
+    check_model(config)
     with services.database.session(durable=True) as session:
         if settings.log_level is not None and config.logging != system.read_config(session, settings).logging:
             raise BadRequest("Logging cannot be changed while the environment variable IMMICH_LOG_LEVEL is set.")
@@ -38,6 +40,7 @@ def save_config(services: Services, raw: dict[str, Any]) -> SystemConfig:
         system.write_config(session, settings, config)
         if config.new_version_check.enabled and not checked_versions:
             services.store.enqueue(session, [check_version()])
+        let_go_of_others(session, services.store, config)
         services.store.emit(session, [NewEvent("config_update")])
         return system.read_config(session, settings)
 

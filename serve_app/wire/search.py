@@ -15,6 +15,7 @@ from cluster.db.queries.asset_search import ANY_TAGS, AssetFilter, SortField, So
 from serve_app.services.check_upload import parse_checksum
 from serve_app.services.get_asset import SeenAsset
 from serve_app.services.search_assets import Page, Shown
+from serve_app.services.smart_search import Likeness
 from serve_app.wire.album import AlbumResponse
 from serve_app.wire.asset import AssetResponse, Date, Visibility, parse_date, seen_asset
 from serve_app.wire.common import LARGEST, PlainText, WhenKnown, Wire, WireId
@@ -144,6 +145,24 @@ class RandomSearch(Filters):
 
     def shown(self) -> Shown:
         return Shown(exif=self.with_exif, people=self.with_people, stack=self.with_stacked)
+
+
+class SmartSearch(Filters):
+    """One page of what is most like a text, or like an asset. The text wins where both are given."""
+
+    query: PlainText = NOT_GIVEN
+    query_asset_id: WireId = NOT_GIVEN
+    language: PlainText = NOT_GIVEN
+    page: Annotated[StrictInt, Field(ge=1, le=LARGEST)] = 1
+    size: Size = 100
+    with_deleted: StrictBool = False
+    with_exif: StrictBool = False
+
+    def likeness(self) -> Likeness:
+        return Likeness(self.query, self.query_asset_id, self.language)
+
+    def shown(self) -> Shown:
+        return Shown(exif=self.with_exif)
 
 
 class SortCriterion(Wire):

@@ -32,6 +32,11 @@ class ModelKind(StrEnum):
     OCR = "ocr"
 
 
+def clean_name(name: str) -> str:
+    """A model's name as Immich reads it: `org/name` is `name`, and `:` counts as `_`."""
+    return name.rpartition("/")[2].replace(":", "_")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """`count` files of a model whose names match `pattern`; `example` is one of them, for messages."""
@@ -53,7 +58,7 @@ WANTED: dict[ModelKind, tuple[Wanted, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One model by Immich's name. `org/name` means `name`, and `:` counts as `_`, as there."""
+    """One model by Immich's name."""
 
     kind: ModelKind
     name: str
@@ -61,7 +66,7 @@ class Weights:
     @property
     def folder_name(self) -> str:
         """Its folder below its kind's. Raises ModelUnavailable for a name that no folder can have."""
-        cleaned = self.name.rpartition("/")[2].replace(":", "_")
+        cleaned = clean_name(self.name)
         if NAME.fullmatch(cleaned) is None:
             raise ModelUnavailable(self.name, self.kind, "no model has such a name, choose another in the settings")
         return cleaned

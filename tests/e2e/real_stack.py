@@ -148,7 +148,8 @@ def real_stack(
 
 
 def prepared_stack(port: int, folder: Path, prefix: tuple[str, ...] = (), **environ: str) -> RealStack:
-    """A server that does not run yet. Nothing of this process' own settings reaches it."""
+    """A server that does not run yet. Nothing of this process' own settings reaches it. Machine learning is off unless
+    `environ` says otherwise: it takes more time than all else."""
     state_dir = Path("/tmp") / f"he-{secrets.token_hex(4)}"
     for name in ("media", "home"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -162,6 +163,7 @@ def prepared_stack(port: int, folder: Path, prefix: tuple[str, ...] = (), **envi
         "IMMICH_MEDIA_LOCATION": str(folder / "media"),
         "HELIOSTAT_STATE_DIR": str(state_dir),
         "HELIOSTAT_DASHBOARD": "false",
+        "IMMICH_MACHINE_LEARNING_ENABLED": "false",
     }
     return RealStack(port, folder, state_dir, inherited | own | environ, prefix)
 

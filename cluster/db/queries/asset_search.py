@@ -142,6 +142,17 @@ def count(session: Session, wanted: AssetFilter) -> int:
     return session.scalar(ids.with_only_columns(func.count(), maintain_column_froms=True)) or 0
 
 
+def ids_of(wanted: AssetFilter) -> Select[str]:
+    """Selects the ids of all that fit."""
+    return _ids(wanted, by_owner=not _leaves_few(wanted))
+
+
+def in_order(session: Session, ids: Sequence[str]) -> list[Found]:
+    """These assets, in the order of their ids as given; those that are gone are left out."""
+    found = assets_with_exif(session, ids)
+    return [found[asset_id] for asset_id in ids if asset_id in found]
+
+
 def _page(session: Session, ids: Select[str]) -> list[Found]:
     """Whole rows are read for the page alone: sorting and skipping need no more than ids."""
     wanted = list(session.scalars(ids))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.db.tables.learned import EmbeddingCounter, FaceSearch, SmartSearch
@@ -82,6 +82,29 @@ def put(session: Session, kind: EmbeddingKind, model: str, embeddings: Mapping[s
     upsert(session, table, rows, key=[id_column.key])
 
 
+def delete_some(session: Session, kind: EmbeddingKind, limit: int, keep_model: str | None = None) -> int:
+    """Delete up to `limit` embeddings, but for those of one model; returns how many. Fewer than `limit`: no more are
+    left."""
+    table, id_column = TABLES[kind]
+    page = select(id_column).limit(limit)
+    if keep_model is not None:
+        page = page.where(_of_others(table, keep_model))
+    ids = session.scalars(page).all()
+    session.execute(delete(table).where(id_column.in_(ids)))
+    return len(ids)
+
+
+def are_all_of(session: Session, kind: EmbeddingKind, model: str) -> bool:
+    """Whether no other model's embeddings are left. Asks the index of models, not the rows."""
+    table, _ = TABLES[kind]
+    return session.execute(select(table.model).where(_of_others(table, model)).limit(1)).first() is None
+
+
+def _of_others(table: Any, model: str) -> ColumnElement[bool]:
+    """Two ranges of the index; an inequality would be no range at all."""
+    return or_(table.model < model, table.model > model)
+
+
 def embedding_of(session: Session, kind: EmbeddingKind, of_id: str) -> NDArray[np.float32] | None:
     """What is stored for an asset or face."""
     table, id_column = TABLES[kind]
@@ -89,7 +112,7 @@ def embedding_of(session: Session, kind: EmbeddingKind, of_id: str) -> NDArray[n
     return None if stored is None else unpacked(stored)
 
 
-def pages_among(session: Session, kind: EmbeddingKind, among: Select[tuple[str]], dimensions: int) -> Iterator[Page]:
+def pages_among(session: Session, kind: EmbeddingKind, among: Select[str], dimensions: int) -> Iterator[Page]:
     """All whose id `among` selects and that have so many dimensions, in no order."""
     table, id_column = TABLES[kind]
     query = select(id_column, table.embedding).where(

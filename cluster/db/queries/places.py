@@ -51,7 +51,7 @@ def markers(session: Session, user_id: str, wanted: MarkerFilter) -> list[Marker
     """The newest first."""
     visibilities = [TIMELINE, ARCHIVE] if wanted.archived else [TIMELINE]
     some_time = wanted.since is not None or wanted.until is not None
-    owner = Asset.owner_id if some_time else unindexed(Asset.owner_id)
+    owner: Any = Asset.owner_id if some_time else unindexed(Asset.owner_id)
     query = _markers(visibilities).where(_on_the_map_of(user_id, owner, wanted.shared_albums))
     if wanted.favorite is not None:
         query = query.where(Asset.is_favorite.is_(wanted.favorite))

@@ -15,7 +15,7 @@ class SmartSearch(Base):
     name. Source: spec/jobs-ml.md §4."""
 
     __tablename__ = "smart_search"
-    __table_args__ = (Index("ix_smart_search_seq", "seq", unique=True),)
+    __table_args__ = (Index("ix_smart_search_seq", "seq", unique=True), Index("ix_smart_search_model", "model"))
 
     asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"), primary_key=True)
     embedding: Mapped[bytes] = mapped_column(LargeBinary)

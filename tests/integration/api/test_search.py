@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from cluster.db.tables.asset import AssetFile, Library
+from serve_app.wire import search as wire
 from tests.api_stack import ApiStack, Person
 from tests.checked_client import CheckedClient
-from tests.library_rows import NOON, add, add_album, add_asset, add_person, add_tag
+from tests.library_rows import NOON, add, add_album, add_asset, add_person, add_tag, embed
 
+SMART_FILTERS = set(wire.SmartSearch.model_json_schema()["properties"])
 LATER = NOON + timedelta(days=1)
 
 
@@ -72,10 +74,12 @@ def test_a_filter_finds_what_fits_and_nothing_else(
     others: list[dict[str, Any]],
 ) -> None:
     fitting = add_asset(stack, ann, **columns)
-    add_asset(stack, ben, **columns)
-    for other in others:
-        add_asset(stack, ann, **other)
+    unfit = [add_asset(stack, ben, **columns), *(add_asset(stack, ann, **other) for other in others)]
     assert found(as_ann, **wanted) == [fitting]
+    if wanted.keys() <= SMART_FILTERS:
+        embed(stack, dict.fromkeys([fitting, *unfit], (1.0, 0.5)))
+        alike = as_ann.post("/search/smart", queryAssetId=fitting, **wanted)
+        assert [item["id"] for item in alike["assets"]["items"]] == [fitting]
 
 
 def test_filters_by_what_hangs_on_an_asset(stack: ApiStack, ann: Person, as_ann: CheckedClient) -> None:

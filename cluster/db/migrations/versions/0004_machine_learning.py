@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", name="pk_embedding_counter"),
     )
     create_text()
+    index_models()
 
 
 def create_embeddings(table: str, key: str, of: str) -> None:
@@ -37,6 +38,10 @@ def create_embeddings(table: str, key: str, of: str) -> None:
         sa.PrimaryKeyConstraint(key, name=f"pk_{table}"),
     )
     op.create_index(f"ix_{table}_seq", table, ["seq"], unique=True)
+
+
+def index_models() -> None:
+    op.create_index("ix_smart_search_model", "smart_search", ["model"])
 
 
 def create_text() -> None:

@@ -1,0 +1,367 @@
+"""ViT-B-32 with random weights: pictures per second through the queue, against the bare model and ONNX Runtime.
+
+Previews are 1440 pixels high, as the server makes them. At each batch the bare model and the queue take turns, so that
+a machine that changes its speed changes both. Bare is the model with its preprocessing in a loop: no queue, no Ray, no
+rows. ONNX Runtime is used as Immich uses it: one picture at a time, decoded whole, in float32. What a machine could do
+is measured by multiplying matrices in the same numbers. CPU time is that of every process of the stack.
+"""
+
+import argparse
+import json
+import logging
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from bench.processes import Watch
+from tasks.ml.weights import ModelKind, Weights
+from tests.shared_media import find_shared_dir
+
+MODEL = Weights(ModelKind.CLIP, "ViT-B-32__openai")
+BATCHES = (1, 8, 32)
+PICTURES = 96
+ROUNDS = 3
+TEXTS = 60
+GIVE_UP_S = 300.0
+SIDE = 2048
+"""Of the matrices that are multiplied."""
+
+
+def run(tell: Callable[[str], None]) -> dict[str, float]:
+    """Keys `ml.…`; see bench/README.md."""
+    from cluster.settings import read_settings
+    from cluster.stack import Stack
+
+    with tempfile.TemporaryDirectory(prefix="hm") as name:
+        folder = Path(name)
+        tell("ml: a ViT-B-32 with random weights, and previews")
+        make_model(folder / "models")
+        make_previews(folder / "previews")
+        environ = {
+            **os.environ,
+            "IMMICH_MEDIA_LOCATION": f"{folder}/m",
+            "HELIOSTAT_STATE_DIR": f"{folder}/s",
+            "HELIOSTAT_MODEL_FOLDER": f"{folder}/models",
+            "IMMICH_PORT": "2399",
+            "HELIOSTAT_DASHBOARD": "false",
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        }
+        results = alone(folder, environ, "onnx", "text", "memory", "limit")
+        tell(f"ml: {PICTURES} pictures, bare and through the queue by turns, {ROUNDS} rounds at each batch")
+        stack = Stack(read_settings(environ), environ)
+        stack.lock()
+        stack.start_ray()
+        try:
+            results |= alone(folder, stack.environment, "queue")
+        finally:
+            stack.end_everything()
+    for batch in BATCHES:
+        bare, queue = results[f"ml.bare.batch{batch}.images_per_s"], results[f"ml.queue.batch{batch}.images_per_s"]
+        results[f"ml.queue.batch{batch}.share_of_bare"] = queue / bare
+        flops = queue * results["ml.gflop_per_image"]
+        results[f"ml.queue.batch{batch}.share_of_matmul"] = flops / results["ml.matmul.bfloat16.gflop_per_s"]
+    return results
+
+
+def alone(folder: Path, environ: dict[str, str], *parts: str) -> dict[str, float]:
+    """Each part in a process of its own: memory is measured, and threads are set once per process."""
+    results: dict[str, float] = {}
+    for part in parts:
+        command = [sys.executable, "-m", "bench.ml", "--part", part, "--folder", str(folder)]
+        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
+        results |= json.loads(done.stdout.splitlines()[-1])
+    return results
+
+
+def make_model(model_folder: Path) -> None:
+    """Random weights, in float16 as they are published, with open_clip's own description."""
+    from tasks.ml.torchvision_operators import define_missing_operators
+
+    define_missing_operators()
+    import open_clip
+    from safetensors.torch import save_file
+
+    architecture, folder = "ViT-B-32-quickgelu", MODEL.folder(model_folder)
+    folder.mkdir(parents=True)
+    model = open_clip.create_model(architecture)
+    half = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    save_file(half, folder / "open_clip_model.safetensors")
+    preprocess = open_clip.get_pretrained_cfg(architecture, "openai")
+    kept = {name: preprocess[name] for name in ("mean", "std", "interpolation", "resize_mode")}
+    config = {"model_cfg": open_clip.get_model_config(architecture), "preprocess_cfg": kept}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+
+
+def make_previews(folder: Path) -> None:
+    """1920 x 1440, quality 80, of the shared photos where they are, else of coarse noise."""
+    folder.mkdir()
+    random, shared = np.random.default_rng(1), find_shared_dir()
+    photos = sorted((shared / "media").rglob("*.jpg")) if shared else []
+    for index in range(PICTURES):
+        if photos:
+            with Image.open(photos[index % len(photos)]) as photo:
+                picture = photo.convert("RGB").resize((1920, 1440), Image.Resampling.BICUBIC)
+        else:
+            coarse = random.integers(0, 255, (90, 120, 3), np.uint8)
+            picture = Image.fromarray(coarse).resize((1920, 1440), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{index:03}.jpg", quality=80)
+
+
+def threads() -> int:
+    """What a process of the pool gets on this machine."""
+    from tasks.jobs.smart_search import SPEC
+
+    assert SPEC.pool is not None
+    return max(1, int(min(SPEC.pool.cpus, len(os.sched_getaffinity(0)))))
+
+
+def embed_all(encoder: Any, paths: Sequence[Path], batch: int) -> tuple[float, float]:
+    """(pictures per second, CPU ms per picture) of this process."""
+    began_s, cpu_s = time.perf_counter(), time.process_time()
+    for start in range(0, len(paths), batch):
+        encoder.embed_files(paths[start : start + batch])
+    wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+    return len(paths) / wall_s, 1000 * cpu_s / len(paths)
+
+
+def measure_onnx(folder: Path) -> dict[str, float]:
+    """As Immich does it: one at a time, decoded whole, the shorter side scaled, the middle cut out, float32."""
+    from tasks.ml.clip import Runtime, load_image_encoder
+
+    encoder = load_image_encoder(folder / "models", MODEL.name, threads(), Runtime.ONNX)
+    rates, costs = [], []
+    paths = sorted((folder / "previews").iterdir())
+    for _ in range(ROUNDS):
+        began_s, cpu_s = time.perf_counter(), time.process_time()
+        for path in paths:
+            with Image.open(path) as image:
+                photo = image.convert("RGB")
+            scale = encoder.view.side_px / min(photo.size)
+            size = (round(photo.width * scale), round(photo.height * scale))
+            small = np.asarray(photo.resize(size, Image.Resampling.BICUBIC))
+            top, left = ((side - encoder.view.side_px) // 2 for side in small.shape[:2])
+            square = small[top : top + encoder.view.side_px, left : left + encoder.view.side_px]
+            encoder.embed(np.ascontiguousarray(square)[None])
+        rates.append(len(paths) / (time.perf_counter() - began_s))
+        costs.append(1000 * (time.process_time() - cpu_s) / len(paths))
+    results = {"ml.onnx_as_immich.images_per_s": statistics.median(rates)}
+    results["ml.onnx_as_immich.cpu_ms"] = statistics.median(costs)
+    for batch in BATCHES:
+        measured = [embed_all(encoder, paths, batch) for _ in range(ROUNDS)]
+        results[f"ml.onnx.batch{batch}.images_per_s"] = statistics.median(rate for rate, _ in measured)
+    return results
+
+
+def measure_text(folder: Path) -> dict[str, float]:
+    """One short query after the other, and one that fills the context: that is what a short one takes uncut."""
+    from tasks.ml.clip import load_text_encoder
+
+    began_s = time.perf_counter()
+    encoder = load_text_encoder(folder / "models", MODEL.name, threads())
+    results = {"ml.text.load_s": time.perf_counter() - began_s}
+    for name, words in (("ml.text.p50_ms", "a red bicycle number {}"), ("ml.text.uncut_p50_ms", "word {} " * 80)):
+        taken = []
+        for index in range(TEXTS):
+            began_s = time.perf_counter()
+            encoder.embed([words.replace("{}", str(index))])
+            taken.append(1000 * (time.perf_counter() - began_s))
+        results[name] = statistics.median(taken)
+    return results | {"ml.text.peak_mb": peak_mb()}
+
+
+def measure_memory(folder: Path) -> dict[str, float]:
+    """The peak of a process that loads the pictures' half and embeds the largest batch."""
+    from tasks.ml.clip import load_image_encoder
+
+    encoder = load_image_encoder(folder / "models", MODEL.name, threads())
+    encoder.embed_files(sorted((folder / "previews").iterdir())[: max(BATCHES)])
+    return {"ml.bare.peak_mb": peak_mb(), "ml.bare.now_mb": psutil.Process().memory_info().rss / 2**20}
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure_limit(folder: Path) -> dict[str, float]:
+    """What multiplying matrices reaches here, and what one picture takes of it."""
+    from tasks.ml import clip
+
+    module: Any = clip._from_pixels(clip._open_model(folder / "models", MODEL.name, threads()).visual)
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    results: dict[str, float] = {}
+    for name in ("bfloat16", "float32"):
+        matrix = torch.rand(SIDE, SIDE).to(getattr(torch, name))
+        speeds = []
+        for _ in range(2 * ROUNDS):
+            began_s = time.perf_counter()
+            for _ in range(8):
+                matrix @ matrix
+            speeds.append(8 * 2 * SIDE**3 / (time.perf_counter() - began_s) / 1e9)
+        results[f"ml.matmul.{name}.gflop_per_s"] = statistics.median(speeds)
+    with FlopCounterMode(display=False) as counter:
+        module(torch.zeros((1, 224, 224, 3), dtype=torch.uint8))
+    return results | {"ml.gflop_per_image": counter.get_total_flops() / 1e9}
+
+
+def measure_queue(folder: Path) -> dict[str, float]:
+    """Inside the stack's environment: bare and through the queue by turns, at every batch."""
+    import ray
+
+    from cluster.launch import NAMESPACE, head_address
+    from cluster.settings import read_settings
+    from tasks.ml.clip import best_runtime, load_image_encoder
+
+    settings = read_settings(os.environ)
+    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    paths = sorted((folder / "previews").iterdir())
+    encoder = load_image_encoder(folder / "models", MODEL.name, threads())
+    print(f"{threads()} threads, {best_runtime()}", file=sys.stderr)
+    results: dict[str, float] = {}
+    for batch in BATCHES:
+        with Queue(folder, paths, batch) as queue:
+            queue.embed_all()  # the process starts and loads its model
+            bare, through = [], []
+            for _ in range(ROUNDS):
+                bare.append(embed_all(encoder, paths, batch))
+                through.append(queue.embed_all())
+        for name, measured in (("bare", bare), ("queue", through)):
+            results[f"ml.{name}.batch{batch}.images_per_s"] = statistics.median(rate for rate, _ in measured)
+            results[f"ml.{name}.batch{batch}.cpu_ms"] = statistics.median(cpu_ms for _, cpu_ms in measured)
+    actors = [one for one in psutil.process_iter() if "ModelActor" in " ".join(one.cmdline()[:1])]
+    peaks = [int(line.split()[1]) for one in actors for line in _status(one.pid) if line.startswith("VmHWM")]
+    return results | {"ml.actor.peak_mb": max(peaks, default=0) / 1024}
+
+
+def _status(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/status").read_text().splitlines()
+
+
+class Queue:
+    """A controller's loops on SQLite with one user's assets, whose previews are `paths`."""
+
+    def __init__(self, folder: Path, paths: Sequence[Path], batch: int) -> None:
+        from cluster.clock import SystemClock
+        from cluster.db.changes import Changes
+        from cluster.db.engine import Database
+        from cluster.db.migrations import migrate
+        from cluster.db.queue_store import SqlQueueStore
+        from cluster.loops.controller import Controller, Surroundings
+        from cluster.loops.dispatcher import Identity
+        from cluster.queue.job import FollowUps, Place
+        from cluster.ray_nodes import RayNodes
+        from cluster.settings import read_settings
+        from cluster.storage.layout import StorageLayout
+        from cluster.system_config import defaults
+        from cluster.vectors.exact import ExactVectors
+        from tasks.binding import BoundJob, Contexts
+        from tasks.jobs import smart_search
+        from tasks.ray_runner import RayRunner
+
+        self._settings = read_settings(os.environ)
+        self._database = Database(f"sqlite:///{folder}/batch{batch}.db")
+        migrate(self._database.durable)
+        self._store = SqlQueueStore(self._database)
+        self._ids = self._add_assets(paths)
+        layout, config = StorageLayout(self._settings.media_root), defaults(self._settings)
+        contexts = Contexts(self._store, self._settings, layout, lambda tx: config, SystemClock(), ExactVectors())
+        nodes = RayNodes()
+        runner = RayRunner(nodes)
+        job = replace(smart_search.JOB, spec=replace(smart_search.SPEC, batch=batch))
+        self._controller = Controller(
+            self._store,
+            {job.spec.name: BoundJob(job, contexts)},
+            lambda lease, outcome, facts: FollowUps(),
+            {Place.CLUSTER: runner, Place.ROW_JOBS: runner},
+            Identity("bench", uuid.uuid4().hex),
+            Surroundings(
+                clock=SystemClock(),
+                concurrency=lambda queue: 2,
+                cpus=nodes.cpus,
+                media_present=lambda: True,
+                rows_changed=Changes(self._database).wait,
+                sweep_files=lambda: 0,
+                watch_libraries=lambda owned: 60.0,
+                schedule=lambda: 60.0,
+            ),
+        )
+
+    def __enter__(self) -> "Queue":
+        self._controller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._controller.stop()
+        self._database.close()
+
+    def embed_all(self) -> tuple[float, float]:
+        """(pictures per second, CPU ms per picture) from the first enqueue to the last row."""
+        from cluster.names import JobName, QueueName
+        from cluster.queue.job import asset_job
+
+        jobs = [asset_job(JobName.SMART_SEARCH, asset_id) for asset_id in self._ids]
+        with Watch(self._settings.state_dir, os.getpid()) as watch:
+            began_s = time.perf_counter()
+            with self._store.transaction() as tx:
+                self._store.enqueue(tx, jobs)
+            while True:
+                with self._store.transaction(reading=True) as tx:
+                    left = self._store.counts(tx)[QueueName.SMART_SEARCH]
+                if not left.waiting + left.active + left.delayed:
+                    break
+                if time.perf_counter() - began_s > GIVE_UP_S:
+                    raise TimeoutError(f"{left} after {GIVE_UP_S:.0f} s")
+                time.sleep(0.02)
+            wall_s = time.perf_counter() - began_s
+        assert not left.failed, left
+        return len(jobs) / wall_s, 1000 * watch.cost().total_s / len(jobs)
+
+    def _add_assets(self, paths: Sequence[Path]) -> list[str]:
+        from sqlalchemy import insert
+
+        from cluster.db.tables.asset import Asset, AssetFile
+        from tests.inline_stack import add_user
+        from tests.library_rows import asset_values
+
+        owner, now = add_user(self._database), datetime.now(UTC)
+        assets = [asset_values(owner) for _ in paths]
+        files = [
+            {"id": str(uuid.uuid4()), "asset_id": asset["id"], "type": "preview", "path": str(path)}
+            | {"is_edited": False, "created_at": now, "updated_at": now}
+            for asset, path in zip(assets, paths, strict=True)
+        ]
+        with self._database.session() as session:
+            session.execute(insert(Asset), assets)
+            session.execute(insert(AssetFile), files)
+        return [str(asset["id"]) for asset in assets]
+
+
+PARTS = {
+    "onnx": measure_onnx,
+    "text": measure_text,
+    "memory": measure_memory,
+    "limit": measure_limit,
+    "queue": measure_queue,
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--folder", type=Path, required=True, help="with `models` and `previews`")
+    arguments = parser.parse_args()
+    print(json.dumps(PARTS[arguments.part](arguments.folder)))

@@ -1,0 +1,71 @@
+"""Finds a user's assets by what they show: near a text, or near another asset. Source: spec/jobs-ml.md §4."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import exists
+from sqlalchemy.orm import Session
+
+from cluster.db.queries import asset_search, embeddings
+from cluster.db.queries.asset_search import AssetFilter
+from cluster.db.queries.embeddings import EmbeddingKind
+from cluster.db.tables.asset import Asset
+from cluster.db.tables.learned import SmartSearch
+from cluster.errors import BadRequest, ModelUnavailable, Unavailable
+from serve_app.deps import Services
+from serve_app.services.get_asset import require_readable
+from serve_app.services.search_assets import Page, Shown, check_filter, seen_assets
+from serve_app.services.system_config import get_config
+from serve_app.text_points import Text
+from tasks.jobs.smart_search import is_on, model_of
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """What is looked for: a text, else what looks like an asset. `language`: of the text, as the client says."""
+
+    text: str | None
+    asset_id: str | None
+    language: str | None
+
+
+def smart_page(services: Services, wanted: AssetFilter, like: Likeness, shown: Shown, *, page: int, size: int) -> Page:
+    """Nearest first; however far, there is always a nearest. `page`: 1 and up.
+
+    Raises BadRequest, NotAuthenticated, Unavailable. Blocks.
+    """
+    config = get_config(services)
+    if not is_on(config):
+        raise BadRequest("Smart search is not enabled")
+    model, found_point = model_of(config), None
+    if like.text:  # before any transaction: it may take a while
+        found_point = _point_of_text(services, model, like)
+    with services.database.reader() as session:
+        check_filter(session, wanted)
+        point = _point_of(session, wanted.owner_id, like.asset_id, model) if found_point is None else found_point
+        among = asset_search.ids_of(wanted)
+        if not embeddings.are_all_of(session, EmbeddingKind.SMART_SEARCH, model):  # another one's are being deleted
+            among = among.where(exists().where(SmartSearch.asset_id == Asset.id, SmartSearch.model == model))
+        limit, owner = page * size + 1, wanted.owner_id
+        matches = services.vectors.nearest(session, EmbeddingKind.SMART_SEARCH, point, limit, among, owner)
+        ids = [match.id for match in matches[(page - 1) * size :]]
+        found = asset_search.in_order(session, ids[:size])
+        return Page(seen_assets(session, found, shown), page + 1 if len(ids) > size else None)
+
+
+def _point_of_text(services: Services, model: str, like: Likeness) -> NDArray[np.float32]:
+    try:
+        return services.texts.point(Text(services.settings.model_folder, model, like.text or "", like.language))
+    except ModelUnavailable as missing:
+        raise Unavailable(str(missing)) from missing
+
+
+def _point_of(session: Session, user_id: str, asset_id: str | None, model: str) -> NDArray[np.float32]:
+    if asset_id is None:
+        raise BadRequest("Either `query` or `queryAssetId` must be set")
+    require_readable(session, user_id, [asset_id], "asset.read")
+    stored = session.get(SmartSearch, asset_id)
+    if stored is None or stored.model != model:
+        raise BadRequest(f"Asset {asset_id} has no embedding")
+    return embeddings.unpacked(stored.embedding)
