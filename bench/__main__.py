@@ -36,7 +36,7 @@ MARKS: Mapping[str, tuple[str, float]] = {
     "thumbnails.psnr_delta_db": ("≤", 1.0),
     "metadata.cpu_ms": ("≤", 20),
     "transcode.cpu_ratio_to_ffmpeg": ("≤", 1.05),
-    "transcode.parts_cpu_ratio": ("≤", 1.10),
+    "transcode.cpu_s_per_part": ("≤", 0.5),
     "pipeline.cpu_s_per_photo": ("≤", 0.20),
     "idle.pss_mb": ("≤", 1_300),
     "library.scan.cpu_us_per_file": ("≤", 200),

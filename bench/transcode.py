@@ -2,7 +2,8 @@
 
 The clips are `make_corpus.py`'s, 1080p with noise, one h264 and one hevc; the settings are the defaults, with all
 encoded. `transcode.cpu_ratio_to_ffmpeg`: what AssetEncodeVideo's `work` takes, with its Python, of what ffmpeg takes.
-`transcode.parts_cpu_ratio`: cutting, every part, sound and joining, of what the whole takes.
+`transcode.cpu_s_per_part`: (cutting, every part, sound and joining − the whole) / parts of the picture. A share of the
+whole would tell of the clip's length: a longer part costs hardly more.
 
     python -m bench.transcode --seconds 20 --rounds 3
 """
@@ -38,17 +39,18 @@ Tell = Callable[[str], None]
 def run(seconds: int = 20, rounds: int = 3, tell: Tell = print) -> dict[str, float]:
     """Medians over clips and rounds."""
     clips = corpus(seconds)
-    ratios, part_ratios, per_second = [], [], []
+    ratios, per_part, per_second = [], [], []
     for number in range(rounds):
         for clip in clips:
             tell(f"transcode: {clip.name}, round {number + 1} of {rounds}")
-            plain_s, ours_s, parts_s = (cost(clip) for cost in (plain, ours, in_parts))
+            plain_s, ours_s = plain(clip), ours(clip)
+            parts_s, parts = in_parts(clip)
             ratios.append(ours_s / plain_s)
-            part_ratios.append(parts_s / ours_s)
+            per_part.append((parts_s - ours_s) / parts)
             per_second.append(ours_s / seconds)
     return {
         "transcode.cpu_ratio_to_ffmpeg": median(ratios),
-        "transcode.parts_cpu_ratio": median(part_ratios),
+        "transcode.cpu_s_per_part": median(per_part),
         "transcode.cpu_s_per_video_s": median(per_second),
     }
 
@@ -91,8 +93,8 @@ def ours(clip: Path) -> float:
         return cpu_s() - before_s
 
 
-def in_parts(clip: Path) -> float:
-    """CPU seconds of the same in parts, one after the other."""
+def in_parts(clip: Path) -> tuple[float, int]:
+    """CPU seconds of the same in parts, one after the other, and how many parts of the picture there were."""
     with tempfile.TemporaryDirectory(prefix="hb") as folder:
         given, watch = given_for(clip, folder), Watch()
         before_s = cpu_s()
@@ -106,7 +108,7 @@ def in_parts(clip: Path) -> float:
         encode_sound(clip, sound, given.facts, given.need, given.settings, watch)
         target = Path(given.target_path)
         join_parts(pictures, sound, target, time_base=keys.time_base, first_pts=keys.first_pts, watch=watch)
-        return cpu_s() - before_s
+        return cpu_s() - before_s, len(pictures)
 
 
 def cpu_s() -> float:

@@ -4,9 +4,11 @@ machine has in; options before and after the input out. Source: spec jobs-media 
 `ways` is the ladder: hardware, hardware with decoding in software, software.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final
 
 from cluster.errors import AccelerationMissing, AccelerationUnsupported
@@ -37,6 +39,7 @@ _UPLOAD: Final = {
     "rkmpp": "hwupload",
 }
 _OUTPUT: Final = ("-fps_mode", "passthrough")
+_FINE: Final = 10_000
 _BT709: Final = "matrix=bt709:primaries=bt709:transfer=bt709"
 
 
@@ -150,7 +153,18 @@ def _encoder(settings: TranscodeSettings) -> str:
 
 def _time_base(facts: VideoFacts) -> list[str]:
     """The source's own ticks: older ffmpegs would move each frame to a multiple of the mean distance."""
-    return ["-enc_time_base:v", facts.time_base] if re.fullmatch(r"[1-9]\d*/[1-9]\d*", facts.time_base) else []
+    if not re.fullmatch(r"[1-9]\d*/[1-9]\d*", facts.time_base):
+        return []
+    scale = movie_timescale(Fraction(facts.time_base))
+    return ["-enc_time_base:v", facts.time_base, "-movie_timescale", str(scale)]
+
+
+def movie_timescale(tick_s: Fraction) -> int:
+    """How many ticks a second an MP4's edit lists count in: whole ticks of the picture, fine enough for the sound.
+
+    ffmpeg's own choice, a millisecond, cuts off a piece of the last frame's time.
+    """
+    return tick_s.denominator * math.ceil(_FINE / tick_s.denominator)
 
 
 # Rate control and speed, by encoder

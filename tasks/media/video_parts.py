@@ -22,7 +22,7 @@ from cluster.errors import Cancelled, HeliostatError, SourceMissing, UnreadableV
 from tasks.media.encode import Watch, run_recipe, this_machine
 from tasks.media.probe import DEMUXERS, VideoFacts
 from tasks.media.transcode import Need, TranscodeSettings
-from tasks.media.transcode_arguments import is_two_pass, picture_recipe, sound_recipe
+from tasks.media.transcode_arguments import is_two_pass, movie_timescale, picture_recipe, sound_recipe
 
 MOST_PARTS: Final = 240
 _SURE_CONTAINERS: Final = ("mov", "matroska")
@@ -247,11 +247,13 @@ def _mux(
     tick_s: Fraction,
     watch: Watch,
 ) -> None:
-    out = stack.enter_context(av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}))
+    options = {"movflags": "faststart", "movie_timescale": str(movie_timescale(tick_s))}
+    out = stack.enter_context(av.open(str(target), "w", format="mp4", options=options))
     first = stack.enter_context(_opened(pictures[0][0])).streams.video[0]
     picture = _stream_like(out, first)
     picture.time_base = tick_s
-    tracks = [_picture_packets(pictures, times, decoded, picture, first, tick_s)]
+    duration = _last_duration(pictures[-1][0], tick_s)
+    tracks = [_picture_packets(pictures, times, decoded, duration, picture, first, tick_s)]
     if sound is not None:
         source = stack.enter_context(_opened(sound))
         heard = _stream_like(out, source.streams.audio[0])
@@ -262,6 +264,14 @@ def _mux(
         if number % _LOOK_EVERY == 0:
             _look(watch)
             watch.progress(min(1.0, number / len(decoded)))
+
+
+def _last_duration(path: Path, tick_s: Fraction) -> int:
+    """How long the encoder says that a frame is shown, in ticks. An MP4 keeps that of the last packet alone."""
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        durations = [packet.duration or 0 for packet in container.demux(stream) if packet.pts is not None]
+        return int(durations[-1] * Fraction(stream.time_base) / tick_s)
 
 
 def _stream_like(out: Any, stream: Any) -> Any:
@@ -277,6 +287,7 @@ def _picture_packets(
     pictures: Sequence[tuple[Path, Part]],
     times: Sequence[Sequence[tuple[int, int]]],
     decoded: Sequence[int],
+    duration: int,
     picture: Any,
     first: Any,
     tick_s: Fraction,
@@ -286,10 +297,8 @@ def _picture_packets(
         with _opened(path) as container:
             stream = container.streams.video[0]
             _check_alike(first, stream)
-            ratio = Fraction(stream.time_base) / tick_s
             packets = (packet for packet in container.demux(stream) if packet.pts is not None)
             for packet, (pts, _) in zip(packets, shown, strict=True):
-                duration = int(packet.duration * ratio) if packet.duration else 0
                 packet.stream, packet.time_base = picture, tick_s
                 packet.pts, packet.dts, packet.duration = pts, decoded[number], duration
                 number += 1

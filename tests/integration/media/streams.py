@@ -34,6 +34,11 @@ def streams(video: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in one.items() if key not in ("tags", "disposition")} for one in found]
 
 
+def length_s(video: Path) -> float:
+    """Of the whole file, as a player shows it."""
+    return float(_probe(video, "-show_entries", "format=duration")["format"]["duration"])
+
+
 def _probe(video: Path, *arguments: str) -> Any:
     command = [program("ffprobe"), "-v", "error", "-of", "json", *arguments, video]
     return json.loads(run_program(command, timeout_s=60).stdout)

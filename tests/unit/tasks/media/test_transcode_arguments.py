@@ -48,7 +48,7 @@ def filters(of: dict[str, Any] | None = None, machine: Machine = GPU, **changes:
 def test_a_whole_command_in_software() -> None:
     assert after(BOTH) == (
         "-c:v h264 -map 0:0 -c:a aac -ac 2 -map 0:1 -map_metadata -1 -preset ultrafast -crf 23"
-        " -fps_mode passthrough -enc_time_base:v 1/15360"
+        " -fps_mode passthrough -enc_time_base:v 1/15360 -movie_timescale 15360"
     )
     assert made().before == ()
 
@@ -343,6 +343,13 @@ def test_picture_and_sound_apart_are_what_they_are_together() -> None:
     sound = " ".join(sound_recipe(facts(), BOTH, settings()).after)
     assert sound == "-vn -c:a aac -ac 2 -map 0:1 -map_metadata -1"
     assert alone == "-an " + together.replace("-c:a aac -ac 2 -map 0:1 ", "")
+
+
+@pytest.mark.parametrize(
+    ("time_base", "expected"), [("1/90000", 90000), ("1001/30000", 30000), ("1/1000", 10000), ("1/24", 10008)]
+)
+def test_edit_lists_count_in_whole_ticks_and_finely(time_base: str, expected: int) -> None:
+    assert f"-enc_time_base:v {time_base} -movie_timescale {expected}" in after(of={"time_base": time_base})
 
 
 def test_a_time_base_that_is_no_fraction_is_left_to_ffmpeg() -> None:
