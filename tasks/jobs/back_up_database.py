@@ -15,11 +15,10 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from cluster.db.postgres_copies import server_facts
-from cluster.db.queries import notes
 from cluster.db.sqlite_copies import copy_database, delete_database, sqlite_version
 from cluster.errors import Cancelled
-from cluster.names import JobName
-from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Place, Priority, Skipped, Snooze
+from cluster.names import QUEUE_OF_JOB, JobName
+from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Place, Priority, Snooze
 from cluster.storage.layout import Folder
 from tasks.backup.archive import PIECE_BYTES, Archive, delete_leftovers, write_archive
 from tasks.backup.names import DatabaseKind, Engine, backup_name, superfluous
@@ -31,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 SPEC = JobSpec(JobName.DATABASE_BACKUP, place=Place.ROW_JOBS, timeout_s=12 * 3600)
 
-LAST_BACKUP = "last-database-backup"
 COPY_SHARE = 0.5
 """Of the progress: the copy of an SQLite file; the rest is its compression."""
 COPY_PATTERN = ".{moment}.backup.tmp"
@@ -48,11 +46,10 @@ class BackupInput:
 
 @dataclass(frozen=True, slots=True)
 class BackupOutput:
-    """The finished file, when it was begun, and what was deleted for it."""
+    """The finished file, and what was deleted for it."""
 
     path: str
     size_bytes: int
-    began_at: datetime
     deleted: tuple[str, ...]
 
 
@@ -62,16 +59,8 @@ def back_up_database(priority: Priority = Priority.BACKLOG) -> NewJob:
 
 
 def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
-    last = notes.read(context.session, LAST_BACKUP)
-    return [_input(context, lease, last) for lease in leases]
-
-
-def _input(context: Context, lease: Lease, last: dict[str, object] | None) -> BackupInput | Skipped:
-    """One that was asked for while another ran is that other one. Source: spec/queues.md §2."""
-    if last and str(last["began_at"]) <= lease.enqueued_at.isoformat() <= str(last["ended_at"]):
-        return Skipped("a backup ran when this one was asked for")
     keep = context.config.backup.database.keep_last_amount
-    return BackupInput(context.layout.folder(Folder.BACKUPS), keep, context.now)
+    return [BackupInput(context.layout.folder(Folder.BACKUPS), keep, context.now) for _ in leases]
 
 
 def work(given: BackupInput, tools: Tools) -> BackupOutput | Snooze:
@@ -84,7 +73,7 @@ def work(given: BackupInput, tools: Tools) -> BackupOutput | Snooze:
     deleted = _prune(given)
     logger.info("%s: %d bytes of %d, %d older ones deleted", archive.path.name, archive.size_bytes,
                 archive.content_bytes, len(deleted))  # fmt: skip
-    return BackupOutput(str(archive.path), archive.size_bytes, given.taken_at, tuple(deleted))
+    return BackupOutput(str(archive.path), archive.size_bytes, tuple(deleted))
 
 
 def _write(given: BackupInput, tools: Tools, url: str) -> Archive:
@@ -135,9 +124,8 @@ def _prune(given: BackupInput) -> list[str]:
 
 
 def save(context: Context, lease: Lease, output: BackupOutput) -> frozenset[Fact]:
-    """Remember when it ran, for those who asked for one meanwhile."""
-    times = {"began_at": output.began_at.isoformat(), "ended_at": context.now.isoformat()}
-    notes.write(context.session, LAST_BACKUP, {**times, "path": output.path, "size_bytes": output.size_bytes})
+    """What waits by now was asked for while this one ran, and is this one. Source: spec/queues.md §2."""
+    context.store.empty(context.session, QUEUE_OF_JOB[SPEC.name])
     return NO_FACTS
 
 

@@ -184,7 +184,6 @@ def test_one_that_is_asked_for_while_another_runs_is_that_one(
     def ask_meanwhile(*arguments: Any) -> Any:
         server.enqueue(back_up_database())
         server.enqueue(back_up_database())
-        time.sleep(0.01)
         return whole(*arguments)
 
     monkeypatch.setattr(job, "write_archive", ask_meanwhile)
@@ -194,6 +193,23 @@ def test_one_that_is_asked_for_while_another_runs_is_that_one(
     assert len(server.backups()) == 1
     server.clock.ahead += timedelta(seconds=2)
     back_up(server)
+    assert len(server.backups()) == 2
+
+
+def test_one_that_is_asked_for_afterwards_is_another_whatever_the_clock_says(
+    server: InlineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue counts by the database's clock, the job by that of its machine."""
+    whole = job.write_archive
+
+    def set_the_clock_meanwhile(*arguments: Any) -> Any:
+        server.clock.ahead += timedelta(hours=1)
+        return whole(*arguments)
+
+    monkeypatch.setattr(job, "write_archive", set_the_clock_meanwhile)
+    back_up(server)
+    back_up(server)
+
     assert len(server.backups()) == 2
 
 
