@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 90.0
 GENTLE_S = 2.0
+GONE_S = 15.0
+"""A killed process is gone at once, unless the machine is busy giving back its memory."""
 VITAL = ("gcs_server", "raylet")
 """Without these there is no Ray on this machine."""
 
@@ -140,14 +142,12 @@ class Stack:
         """End all processes of the stack, gently first; returns how many there were."""
         ours = self.processes()
         _signal(ours, signal.SIGTERM)
-        stubborn = self._wait_for(ours, GENTLE_S)
-        # a dying raylet may have started one more
-        for _ in range(20):
-            _signal([*stubborn, *self.processes()], signal.SIGKILL)
-            stubborn = self.processes()
-            if not stubborn:
-                break
-            time.sleep(0.1)
+        left = {*self._wait_for(ours, GENTLE_S), *self.processes()}
+        until_s = time.monotonic() + GONE_S
+        while left and time.monotonic() < until_s:
+            _signal(left, signal.SIGKILL)
+            time.sleep(0.05)
+            left = {*filter(_lives, left), *self.processes()}  # a dying raylet may have started one more
         return len(ours)
 
     def _wait_for(self, processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:

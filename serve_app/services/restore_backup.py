@@ -4,6 +4,7 @@ It grows beside the running one and is checked and brought to this version's sch
 places, in one step. A broken backup therefore changes nothing, and what was there is kept under another name.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,6 +28,8 @@ from tasks.backup.names import DatabaseKind, kind_of
 
 NAME_BYTES = 63
 """PostgreSQL's limit of a name."""
+GONE_S = 5.0
+"""As long as PostgreSQL itself waits for others before it renames a database."""
 Tell = Callable[[str], None]
 
 
@@ -72,7 +75,7 @@ def _nothing_runs(settings: Settings, environ: Mapping[str, str]) -> Iterator[No
 
 
 def _restore_postgres(url: str, backup: Path, stamp: str, tell: Tell) -> str:
-    if others := postgres.other_connections(url):
+    if others := _those_who_stay(url):
         raise StackRunning(f"the database is in use, stop what uses it: {', '.join(sorted(set(others)))}")
     server = postgres.server_facts(url)
     postgres_dump.refuse_server(server.major)
@@ -90,6 +93,14 @@ def _restore_postgres(url: str, backup: Path, stamp: str, tell: Tell) -> str:
         postgres.drop_database(url, new)
         raise
     return kept
+
+
+def _those_who_stay(url: str) -> list[str]:
+    """Who else is connected. PostgreSQL notices a moment later that a program has ended, so they are given that."""
+    until_s = time.monotonic() + GONE_S
+    while (others := postgres.other_connections(url)) and time.monotonic() < until_s:
+        time.sleep(0.1)
+    return others
 
 
 def _cut(name: str, end: str) -> str:

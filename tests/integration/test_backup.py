@@ -372,6 +372,17 @@ def test_a_restore_refuses_while_anyone_uses_the_database(server: InlineServer, 
         assert session.scalar(select(Asset.id).limit(1)) == before
 
 
+def test_a_restore_waits_for_a_connection_that_ends(postgres_database_url: str, media: Path, tmp_path: Path) -> None:
+    with inline_server(postgres_database_url, media) as server:
+        backup = back_up(server)
+        words = connection_words(postgres_database_url)
+        late = psycopg.connect(words.conninfo, password=words.environment["PGPASSWORD"])
+        closing = threading.Timer(1.0, late.close)
+        closing.start()
+        assert restore(server, backup, tmp_path)
+        closing.join()
+
+
 def test_a_backup_of_the_other_kind_or_of_nothing_is_refused(server: InlineServer, tmp_path: Path) -> None:
     wrong = tmp_path / ("a.sql.gz" if server.database.is_sqlite else "a.db.gz")
     wrong.write_bytes(b"")
