@@ -22,7 +22,8 @@ HeliostatError
 │   ├── NodeLost               the machine that held the job went away
 │   ├── JobTimeout             the job ran past its limit
 │   ├── OutOfMemory            the job was killed for memory; retried alone
-│   └── NoSpace                a disk is full
+│   ├── NoSpace                a disk is full
+│   └── IndexAway              the index of embeddings does not answer; its rows do
 ├── ModelUnavailable           a model's weights are not in the model folder; no attempt is lost, the job waits for them
 ├── TemplateInvalid            a storage template does not parse, or does not say where a file lies
 ├── PathEscapes                a path leaves the folder it must stay in
@@ -171,6 +172,10 @@ class OutOfMemory(Transient):
 
 class NoSpace(Transient):
     """A disk is full."""
+
+
+class IndexAway(Transient):
+    """The index of embeddings does not answer; its rows do."""
 
 
 class ModelUnavailable(HeliostatError):

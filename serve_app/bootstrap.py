@@ -31,6 +31,7 @@ from cluster.storage.sweep import OLD, sweep_strays
 from cluster.system_config import SystemConfig, concurrency_of
 from cluster.telemetry import follow_config
 from cluster.vectors.exact import ExactVectors
+from cluster.vectors.index import Vectors
 from serve_app.deps import Services
 from tasks import registry
 from tasks.binding import Contexts, bind
@@ -44,8 +45,8 @@ CONTROLLER = "controller"
 """The name under which the one controller of a stack leases; it survives restarts."""
 
 
-def build_services(settings: Settings) -> Services:
-    """What the API needs. Opens the database."""
+def build_services(settings: Settings, vectors: Vectors | None = None) -> Services:
+    """What the API needs. Opens the database. `vectors`: without Ray the rows themselves are read."""
     database = Database(settings.database_url)
     return Services(
         settings=settings,
@@ -53,7 +54,7 @@ def build_services(settings: Settings) -> Services:
         store=SqlQueueStore(database),
         layout=StorageLayout(settings.media_root),
         clock=SystemClock(),
-        vectors=ExactVectors(),
+        vectors=vectors or ExactVectors(),
     )
 
 

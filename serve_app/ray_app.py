@@ -30,12 +30,14 @@ ON_API_NODES = {worker_label(WorkerName.API): "true"}
 
 def build_api() -> Any:
     """The ASGI app, made in the replica's process."""
+    from cluster.vectors.indexed import IndexedVectors
+    from cluster.vectors.ray_vectors import RayHolder
     from serve_app.app import create_app
     from serve_app.bootstrap import build_services
 
     settings = read_settings(os.environ)
     configure_logging(settings, "Api")
-    return create_app(replace(build_services(settings), texts=RememberedTexts(RayTexts())))
+    return create_app(replace(build_services(settings, IndexedVectors(RayHolder())), texts=RememberedTexts(RayTexts())))
 
 
 def deploy() -> None:

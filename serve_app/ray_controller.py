@@ -32,12 +32,14 @@ class RowJobsActor:
 
     def __init__(self) -> None:
         from cluster.telemetry import configure_logging
+        from cluster.vectors.indexed import IndexedVectors
+        from cluster.vectors.ray_vectors import RayHolder
         from serve_app.bootstrap import build_row_runner, build_services
         from tasks.ray_worker import beating
 
         settings = read_settings(os.environ)
         configure_logging(settings, "Microservices")
-        self._runner = build_row_runner(build_services(settings), beating)
+        self._runner = build_row_runner(build_services(settings, IndexedVectors(RayHolder())), beating)
 
     def run(self, call: "Call") -> "CallReturned":
         return self._runner.run(call)
@@ -51,18 +53,21 @@ class ControllerActor:
         from cluster.queue.job import Place
         from cluster.ray_nodes import RayNodes
         from cluster.telemetry import configure_logging
+        from cluster.vectors.indexed import IndexedVectors
+        from cluster.vectors.ray_vectors import RayHolder
         from serve_app.bootstrap import build_controller, build_services
         from serve_app.ray_row_jobs import RayRowJobs
         from tasks.ray_runner import RayRunner
 
         settings = read_settings(os.environ)
         configure_logging(settings, "Microservices")
+        services = build_services(settings, IndexedVectors(RayHolder()))
         nodes = RayNodes()
         submitters: dict[Place, Submitter] = {
             Place.CLUSTER: RayRunner(nodes),
             Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor),
         }
-        self._controller = build_controller(build_services(settings), submitters, nodes)
+        self._controller = build_controller(services, submitters, nodes)
         self._controller.start()
 
     def beat(self, beats: "Iterable[Beat]") -> set[str]:

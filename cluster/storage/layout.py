@@ -36,6 +36,10 @@ class StorageLayout:
         """The folder itself."""
         return self.media_root / folder.value
 
+    def vectors_folder(self) -> Path:
+        """Where indexes of embeddings lie. They can be made anew, so the folder has no marker and is in no backup."""
+        return self.media_root / "vectors"
+
     def upload_path(self, user_id: UUID | str, file_uuid: UUID | str, extension: str) -> Path:
         """An original or sidecar as received. `file_uuid` is not the asset's id; `extension` begins with a dot, or is
         empty.

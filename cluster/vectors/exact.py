@@ -33,11 +33,24 @@ class ExactVectors:
         among: Select[str],
         owner_id: str | None = None,
     ) -> list[Match]:
-        direction, found = unit(query), list[Match]()
-        for page in embeddings.pages_among(session, kind, among, len(direction)):
-            far = distances(page.matrix, direction)
-            # np.partition would cut ties apart before their ids are compared
-            last = np.partition(far, limit - 1)[limit - 1] if 0 < limit < len(far) else np.inf
-            kept = np.flatnonzero(far <= min(last, max_distance))
-            found = best(found + [Match(page.ids[index], float(far[index])) for index in kept.tolist()], limit)
-        return found
+        return nearest_rows(session, kind, unit(query), max_distance, limit, among)
+
+
+def nearest_rows(
+    session: Session,
+    kind: EmbeddingKind,
+    direction: Embedding,
+    max_distance: float,
+    limit: int,
+    among: Select[str],
+    above: int = 0,
+) -> list[Match]:
+    """Like `Vectors.within`, of the rows whose `seq` is above `above`. `direction`: of unit length."""
+    found = list[Match]()
+    for page in embeddings.pages_among(session, kind, among, len(direction), above):
+        far = distances(page.matrix, direction)
+        # np.partition would cut ties apart before their ids are compared
+        last = np.partition(far, limit - 1)[limit - 1] if 0 < limit < len(far) else np.inf
+        kept = np.flatnonzero(far <= min(last, max_distance)).tolist()
+        found = best(found + [Match(page.ids[index], float(far[index])) for index in kept], limit)
+    return found

@@ -1,6 +1,7 @@
 """What is near, whoever looks: one suite over every implementation, on both databases."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,16 @@ from cluster.db.engine import Database
 from cluster.db.queries import embeddings
 from cluster.db.tables.asset import Asset
 from cluster.vectors.index import Match, Vectors
-from tests.contract.vectors import KIND, Library, clustered, cosine_distances, everything, exact, of_owner
+from tests.contract.vectors import (
+    IMPLEMENTATIONS,
+    KIND,
+    Library,
+    clustered,
+    cosine_distances,
+    everything,
+    of_owner,
+)
 
-IMPLEMENTATIONS = {"exact": exact}
 ROUNDING = 2e-3
 """How far a distance may be off: float16 keeps eleven bits of each value."""
 
@@ -25,8 +33,8 @@ def library(database_url: str) -> Iterator[Library]:
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
-def vectors(request: pytest.FixtureRequest, library: Library) -> Vectors:
-    return IMPLEMENTATIONS[request.param]()
+def vectors(request: pytest.FixtureRequest, library: Library, tmp_path: Path) -> Vectors:
+    return IMPLEMENTATIONS[request.param](library, tmp_path / "vectors")
 
 
 def test_the_nearest_come_first(library: Library, vectors: Vectors) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Select, insert, select
@@ -16,7 +18,10 @@ from cluster.db.queries.embeddings import EmbeddingKind
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.user import User
 from cluster.vectors.exact import ExactVectors
+from cluster.vectors.faiss_index import Found
+from cluster.vectors.holder import IndexHolder
 from cluster.vectors.index import Embedding, Vectors
+from cluster.vectors.indexed import IndexedVectors
 
 NOON = datetime(2024, 3, 5, 12, tzinfo=UTC)
 KIND = EmbeddingKind.SMART_SEARCH
@@ -56,11 +61,11 @@ class Library:
         return ids
 
 
-def of_owner(owner_id: str) -> Select[tuple[str]]:
+def of_owner(owner_id: str) -> Select[str]:
     return select(Asset.id).where(Asset.owner_id == owner_id)
 
 
-def everything() -> Select[tuple[str]]:
+def everything() -> Select[str]:
     return select(Asset.id)
 
 
@@ -79,5 +84,31 @@ def cosine_distances(points: Embedding, query: Embedding) -> Embedding:
     return distances
 
 
-def exact() -> Vectors:
+class CurrentHolder(IndexHolder):
+    """One that has caught up whenever it is asked."""
+
+    def search(self, *asked: Any, **named: Any) -> Found:
+        super().search(*asked, **named)
+        self.catch_up()
+        return super().search(*asked, **named)
+
+
+def exact(library: Library, folder: Path) -> Vectors:
     return ExactVectors()
+
+
+def current(library: Library, folder: Path) -> Vectors:
+    """With an index that is never behind."""
+    return IndexedVectors(CurrentHolder(library.database, folder))
+
+
+def behind(library: Library, folder: Path) -> Vectors:
+    """With an index that never gets beyond its beginning, as while it is made."""
+    return IndexedVectors(IndexHolder(library.database, folder))
+
+
+IMPLEMENTATIONS: Mapping[str, Callable[[Library, Path], Vectors]] = {
+    "exact": exact,
+    "current": current,
+    "behind": behind,
+}

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from cluster.db.tables.asset import Asset
 from cluster.db.tables.learned import EmbeddingCounter, FaceSearch, SmartSearch
+from cluster.db.tables.person import AssetFace
 from cluster.db.upsert import upsert
 
 ROWS_AT_ONCE = 4096
@@ -35,6 +37,15 @@ class Page:
     """Some embeddings: `matrix` is float32 (n, dimensions), a row for each of `ids`."""
 
     ids: Sequence[str]
+    matrix: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows in the order of `seqs`: `owners` are user ids, `matrix` is float32 (n, dimensions)."""
+
+    seqs: NDArray[np.int64]
+    owners: list[str]
     matrix: NDArray[np.float32]
 
 
@@ -112,12 +123,89 @@ def embedding_of(session: Session, kind: EmbeddingKind, of_id: str) -> NDArray[n
     return None if stored is None else unpacked(stored)
 
 
-def pages_among(session: Session, kind: EmbeddingKind, among: Select[str], dimensions: int) -> Iterator[Page]:
-    """All whose id `among` selects and that have so many dimensions, in no order."""
-    table, id_column = TABLES[kind]
-    query = select(id_column, table.embedding).where(
-        id_column.in_(among), func.length(table.embedding) == 2 * dimensions
-    )
+def pages_among(
+    session: Session, kind: EmbeddingKind, among: Select[str], dimensions: int, above: int = 0
+) -> Iterator[Page]:
+    """All whose id `among` selects, with so many dimensions and a `seq` above `above`, in no order."""
+    table, of_id = _aliased(kind)
+    query = select(of_id, table.embedding).where(func.length(table.embedding) == 2 * dimensions)
+    # few rows are written last, many may be selected: begin with those that are fewer
+    query = query.where(table.seq > above, _is_among(of_id, among)) if above else query.where(of_id.in_(among))
     for rows in session.execute(query.execution_options(yield_per=ROWS_AT_ONCE)).partitions():
         ids, stored = zip(*rows, strict=True)
-        yield Page(ids, np.frombuffer(b"".join(stored), "<f2").reshape(len(ids), dimensions).astype(np.float32))
+        yield Page(ids, _matrix(stored, dimensions))
+
+
+def ids_among(session: Session, kind: EmbeddingKind, seqs: Sequence[int], among: Select[str]) -> dict[int, str]:
+    """`seq` → id of those that are rows and that `among` selects."""
+    table, of_id = _aliased(kind)
+    rows = session.execute(select(table.seq, of_id).where(table.seq.in_(seqs), _is_among(of_id, among)))
+    return {row.seq: row[1] for row in rows}
+
+
+def seqs_among(session: Session, kind: EmbeddingKind, among: Select[str], at_most: int) -> NDArray[np.int64] | None:
+    """Which `seq` the embeddings have that `among` selects; None for more than `at_most`."""
+    table, of_id = _aliased(kind)
+    seqs = session.scalars(select(table.seq).where(of_id.in_(among)).limit(at_most + 1)).all()
+    return None if len(seqs) > at_most else np.array(seqs, np.int64)
+
+
+def last_seq(session: Session, kind: EmbeddingKind) -> int:
+    """The newest number; every row that has one up to it is seen by now."""
+    return session.scalar(select(EmbeddingCounter.last_seq).where(EmbeddingCounter.kind == kind)) or 0
+
+
+def rows_after(session: Session, kind: EmbeddingKind, dimensions: int, after: int, until: int) -> Written:
+    """The first rows of so many dimensions above `after` and up to `until`, ROWS_AT_ONCE at most."""
+    table, id_column = TABLES[kind]
+    query = select(table.seq, Asset.owner_id, table.embedding)
+    if kind is EmbeddingKind.FACE_SEARCH:
+        query = query.join(AssetFace, AssetFace.id == id_column).join(Asset, Asset.id == AssetFace.asset_id)
+    else:
+        query = query.join(Asset, Asset.id == id_column)
+    query = query.where(table.seq.between(after + 1, until), func.length(table.embedding) == 2 * dimensions)
+    rows = session.execute(query.order_by(table.seq).limit(ROWS_AT_ONCE)).all()
+    seqs, owners, stored = zip(*rows, strict=True) if rows else ((), (), ())
+    return Written(np.array(seqs, np.int64), list(owners), _matrix(stored, dimensions))
+
+
+def sample(session: Session, kind: EmbeddingKind, dimensions: int, count: int) -> NDArray[np.float32]:
+    """About `count` embeddings, (n, dimensions), evenly of all times."""
+    table, _ = TABLES[kind]
+    step = max(1, rows_count(session, kind) // count)
+    query = select(table.embedding).where(table.seq % step == 0, func.length(table.embedding) == 2 * dimensions)
+    return _matrix(session.scalars(query.limit(2 * count)).all(), dimensions)
+
+
+def stored_at(session: Session, kind: EmbeddingKind, seqs: Sequence[int]) -> dict[int, bytes]:
+    """`seq` → what is stored."""
+    table, _ = TABLES[kind]
+    rows = session.execute(select(table.seq, table.embedding).where(table.seq.in_(seqs)))
+    return {row.seq: row.embedding for row in rows}
+
+
+def rows_count(session: Session, kind: EmbeddingKind) -> int:
+    table, _ = TABLES[kind]
+    return session.scalar(select(func.count(table.seq))) or 0
+
+
+def all_seqs(session: Session, kind: EmbeddingKind) -> NDArray[np.int64]:
+    """Of every row."""
+    table, _ = TABLES[kind]
+    return np.fromiter(session.scalars(select(table.seq).execution_options(yield_per=ROWS_AT_ONCE)), np.int64)
+
+
+def _aliased(kind: EmbeddingKind) -> tuple[Any, Any]:
+    """The table under a name of its own, since `among` may name it too, and its column of ids."""
+    table, id_column = TABLES[kind]
+    own = aliased(table)
+    return own, getattr(own, id_column.key)
+
+
+def _is_among(of_id: Any, among: Select[str]) -> ColumnElement[bool]:
+    """Whether `among` selects this row's id, asked row by row: for a few rows, whatever else it selects."""
+    return among.where(among.selected_columns[0] == of_id).exists()
+
+
+def _matrix(stored: Sequence[bytes], dimensions: int) -> NDArray[np.float32]:
+    return np.frombuffer(b"".join(stored), "<f2").reshape(len(stored), dimensions).astype(np.float32)
