@@ -194,6 +194,9 @@ SEQUENTIAL_QUEUES = frozenset(
 )
 """Queues that run one call at a time in the whole cluster."""
 
+LAST_QUEUES = frozenset({Q.OCR})
+"""Queues that take of the CPUs what the others leave: what they do costs the most and is missed the least."""
+
 WORKER_OF_QUEUE: dict[QueueName, WorkerName] = {
     queue: (
         WorkerName.MACHINE_LEARNING

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import SQLITE_FUNCTION, plain_text
+from cluster.db.text_search import SIMILARITY_FUNCTION, word_similarity
 from cluster.errors import SettingsInvalid
 
 BUSY_TIMEOUT_MS = 10_000
@@ -120,6 +121,7 @@ def _sqlite_engine(url: URL, durable: bool) -> Engine:
         ):
             connection.execute(f"PRAGMA {pragma}").close()
         connection.create_function(SQLITE_FUNCTION, 1, plain_text, deterministic=True)
+        connection.create_function(SIMILARITY_FUNCTION, 2, word_similarity, deterministic=True)
         _switch_to_wal(connection)
 
     @event.listens_for(engine, "begin")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from cluster.loops.in_flight import InFlight
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import Call, CallEnd, CallLost, CallReturned, LossReason, Submitter
-from cluster.names import QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
+from cluster.names import LAST_QUEUES, QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
 from cluster.queue.job import (
     Crashed,
     Failed,
@@ -234,11 +234,11 @@ class Dispatcher:
         return self._cpus() * CALLS_AHEAD - self._in_flight.load
 
     def _fair(self, queues: Iterable[QueueName]) -> list[QueueName]:
-        """Start with another queue each time, so that none is always last."""
+        """Start with another queue each time, so that none is always last but those that are meant to be."""
         listed = sorted(queues)
         self._turn += 1
         cut = self._turn % len(listed) if listed else 0
-        return listed[cut:] + listed[:cut]
+        return sorted(listed[cut:] + listed[:cut], key=lambda queue: queue in LAST_QUEUES)
 
     def _reasons_to_wait(self, queues: Iterable[QueueName]) -> dict[QueueName, str]:
         """Why each of these queues cannot start what waits in it, `""` when it can."""

@@ -23,7 +23,6 @@ OUT_OF_SCOPE = (
 
 LATER = (
     "/activities",
-    "/duplicates",
     "/faces",
     "/partners",
     "/people",

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, assets
+from cluster.db.queries import albums, assets, printed_text
 from cluster.db.queries.asset_details import AssetDetails, details_of
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
+from cluster.db.tables.learned import AssetOcr
 from cluster.errors import BadRequest
 from serve_app.deps import Services
 
@@ -41,6 +42,13 @@ def get_metadata(services: Services, user_id: str, asset_id: str) -> list[AssetM
     with services.database.reader() as session:
         require_owned(session, user_id, [asset_id], "asset.read")
         return assets.metadata_of(session, asset_id)
+
+
+def get_text(services: Services, user_id: str, asset_id: str) -> list[AssetOcr]:
+    """The text in the asset's picture, in reading order. Raises BadRequest. Blocks."""
+    with services.database.reader() as session:
+        require_readable(session, user_id, [asset_id], "asset.read")
+        return printed_text.text_of(session, asset_id)
 
 
 def check_access(services: Services, user_id: str, asset_id: str, permission: str) -> None:

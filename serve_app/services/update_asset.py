@@ -63,7 +63,7 @@ def update_asset(
         now = services.clock.now()
         if not isinstance(changes.live_photo_video_id, Unchanged):
             _relink(services, session, asset, changes.live_photo_video_id, now)
-        exif, locked = _apply(session, asset, exif, changes, now)
+        exif, locked = apply_changes(session, asset, exif, changes, now)
         if locked:
             services.store.enqueue(session, [sidecar_write(asset_id)])
     return asset, exif
@@ -79,11 +79,11 @@ def update_assets(services: Services, user_id: str, ids: Sequence[str], changes:
             raise no_access("asset.update")
         now = services.clock.now()
         for asset, exif in found:
-            _apply(session, asset, exif, changes, now)
+            apply_changes(session, asset, exif, changes, now)
         services.store.enqueue(session, [sidecar_write(asset_id) for asset_id in dict.fromkeys(ids)])
 
 
-def _apply(
+def apply_changes(
     session: Session, asset: Asset, exif: AssetExif | None, changes: AssetChanges, now: datetime
 ) -> tuple[AssetExif | None, bool]:
     """Returns the exif row and whether anything in it is newly locked."""

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 from cluster.db.queries.asset_details import AssetDetails
 from cluster.db.queries.stacks import StackFacts
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
+from cluster.db.tables.learned import AssetOcr
 from serve_app.services.asset_statistics import AssetCounts
 from serve_app.services.check_upload import Checked
 from serve_app.services.get_asset import SeenAsset
@@ -451,6 +452,10 @@ def statistics_response(counts: AssetCounts) -> AssetStatistics:
 
 def metadata_response(row: AssetMetadata) -> MetadataResponse:
     return MetadataResponse(key=row.key, value=row.value, updated_at=row.updated_at)
+
+
+def ocr_response(line: AssetOcr) -> OcrResponse:
+    return OcrResponse.model_validate(line, from_attributes=True)
 
 
 def asset_response(

@@ -27,7 +27,15 @@ from cluster.queue.job import Done, Fact, JobSpec, Lease, Loaded, More, NewJob, 
 from cluster.storage.mounts import marker_present
 from tasks.integrity import Presence
 from tasks.job import NO_FACTS, Context, Job
-from tasks.jobs import check_sidecar, encode_video, extract_metadata, generate_thumbnails, smart_search
+from tasks.jobs import (
+    check_sidecar,
+    detect_duplicates,
+    encode_video,
+    extract_metadata,
+    generate_thumbnails,
+    read_text,
+    smart_search,
+)
 from tasks.missing import Missing, in_queue
 from tasks.pipeline import UPLOAD, picture_person
 from tasks.tools import Tools
@@ -39,7 +47,13 @@ SPEC = JobSpec(JobName.RECONCILE, wire_name=JobName.INTEGRITY_MISSING_FILES_QUEU
 CHAIN = extract_metadata.MISSING
 """Where this is missing, nothing of what follows an upload was done: the whole chain is wanted, and nothing else."""
 
-KINDS: tuple[Missing, ...] = (generate_thumbnails.MISSING, encode_video.MISSING, smart_search.MISSING)
+KINDS: tuple[Missing, ...] = (
+    generate_thumbnails.MISSING,
+    encode_video.MISSING,
+    smart_search.MISSING,
+    detect_duplicates.MISSING,
+    read_text.MISSING,
+)
 """What an asset may lack besides. A job that makes something of an asset adds a line here."""
 
 LINKED: tuple[Missing, ...] = (check_sidecar.MISSING,)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -39,10 +40,16 @@ def indexes(database: Database) -> set[str]:
         return set(connection.execute(text(of_sqlite if database.is_sqlite else of_postgres)).scalars())
 
 
+def is_of_postgres(item: Any, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+    """An index of a kind that SQLite does not have. The comparison of metadata would miss it there."""
+    return kind == "index" and item.dialect_options["postgresql"]["using"] == "gin"
+
+
 def test_the_migrated_schema_is_the_models(database: Database) -> None:
     migrate(database.durable)
     with database.fast.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        opts = {"compare_type": True, "include_object": lambda *of: not (database.is_sqlite and is_of_postgres(*of))}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, Base.metadata) == []
     migrated = indexes(database)
     downgrade(database.durable)

@@ -175,6 +175,15 @@ def ids_in_album(session: Session, album_id: str, ids: Collection[str]) -> set[s
     return found
 
 
+def albums_with(session: Session, ids: Collection[str]) -> dict[str, set[str]]:
+    """Which of these assets are in each album that has any."""
+    found: dict[str, set[str]] = {}
+    for page in in_pages(ids):
+        for row in session.execute(select(AlbumAsset).where(AlbumAsset.asset_id.in_(page))).scalars():
+            found.setdefault(row.album_id, set()).add(row.asset_id)
+    return found
+
+
 def add_to_album(session: Session, album_id: str, ids: Sequence[str], at: datetime) -> None:
     """What is there already stays as it is."""
     rows = [{"album_id": album_id, "asset_id": asset_id, "created_at": at} for asset_id in ids]

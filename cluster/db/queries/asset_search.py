@@ -6,15 +6,17 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, false, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text, unindexed
 from cluster.db.queries.assets import DELETED, LOCKED, assets_with_exif, with_checksum
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
+from cluster.db.tables.learned import OcrSearch
 from cluster.db.tables.person import AssetFace
 from cluster.db.tables.tag import Tag, TagAsset
+from cluster.db.text_search import resembles
 
 Found = tuple[Asset, AssetExif | None]
 
@@ -176,7 +178,7 @@ def _leaves_few(wanted: AssetFilter) -> bool:
     """Whether a condition leaves far fewer than the user has: with an index of its own, or since people rate few."""
     some_tags = bool(wanted.tag_ids) and not isinstance(wanted.tag_ids, AnyTags)
     asked = any(wanted.equal.get(name) is not None for name in ("id", "checksum", "city", "rating"))
-    return asked or some_tags or bool(wanted.album_ids or wanted.person_ids or wanted.files)
+    return asked or some_tags or bool(wanted.album_ids or wanted.person_ids or wanted.files or wanted.has_text)
 
 
 def _conditions(wanted: AssetFilter, by_owner: bool) -> Iterator[ColumnElement[bool]]:
@@ -227,7 +229,7 @@ def _files(wanted: AssetFilter) -> Iterator[ColumnElement[bool]]:
     for kind, path in wanted.files.items():
         yield Asset.id.in_(select(AssetFile.asset_id).where(AssetFile.path == path, AssetFile.type == kind))
     if wanted.has_text is not None:
-        yield false()  # no job reads texts yet, so no picture is known to have any
+        yield Asset.id.in_(select(OcrSearch.asset_id).where(resembles(OcrSearch.text, wanted.has_text)))
 
 
 def assets_with_person(person_id: str) -> Select[str]:

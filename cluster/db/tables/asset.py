@@ -57,6 +57,7 @@ class Asset(Base):
         partial_index("ix_asset_library_path", "library_id", "original_path", where="library_id IS NOT NULL"),
         partial_index("ix_asset_live_photo_video_id", "live_photo_video_id", where="live_photo_video_id IS NOT NULL"),
         partial_index("ix_asset_stack_id", "stack_id", where="stack_id IS NOT NULL"),
+        partial_index("ix_asset_duplicate", "owner_id", "duplicate_id", where="duplicate_id IS NOT NULL"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)

@@ -45,14 +45,15 @@ class EmbeddingCounter(Base):
 
 
 class AssetOcr(Base):
-    """A piece of printed text. Corners are shares of the picture's width and height, 0 to 1, clockwise from the top
-    left. Source: spec/jobs-ml.md §8."""
+    """A line of printed text, the `number`th to be read. Corners are shares of the picture's width and height, 0 to 1,
+    clockwise from the top left. Source: spec/jobs-ml.md §8."""
 
     __tablename__ = "asset_ocr"
     __table_args__ = (Index("ix_asset_ocr_asset_id", "asset_id"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"))
+    number: Mapped[int]
     x1: Mapped[float] = mapped_column(Float)
     y1: Mapped[float] = mapped_column(Float)
     x2: Mapped[float] = mapped_column(Float)
@@ -68,9 +69,15 @@ class AssetOcr(Base):
 
 
 class OcrSearch(Base):
-    """All text of an asset, tokenised for search."""
+    """All text of an asset as `text_search.searchable` makes it."""
 
     __tablename__ = "ocr_search"
+    __table_args__ = (
+        # needs the extension pg_trgm; SQLite looks through the rows, a few microseconds each
+        Index("ix_ocr_search_text", "text", postgresql_using="gin", postgresql_ops={"text": "gin_trgm_ops"}).ddl_if(
+            dialect="postgresql"
+        ),
+    )
 
     asset_id: Mapped[str] = mapped_column(ForeignKey("asset.id", ondelete="CASCADE"), primary_key=True)
     text: Mapped[str] = mapped_column(Text)

@@ -25,6 +25,7 @@ def upgrade() -> None:
     )
     create_text()
     index_models()
+    index_duplicates()
 
 
 def create_embeddings(table: str, key: str, of: str) -> None:
@@ -49,6 +50,7 @@ def create_text() -> None:
         "asset_ocr",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("asset_id", sa.String(length=36), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         *(sa.Column(corner, sa.Float(), nullable=False) for corner in CORNERS),
         sa.Column("box_score", sa.Float(), nullable=False),
         sa.Column("text_score", sa.Float(), nullable=False),
@@ -65,8 +67,19 @@ def create_text() -> None:
         sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name="fk_ocr_search_asset_id_asset", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("asset_id", name="pk_ocr_search"),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")  # stays on the way back: it may be another's
+        operators = {"text": "gin_trgm_ops"}
+        op.create_index("ix_ocr_search_text", "ocr_search", ["text"], postgresql_using="gin", postgresql_ops=operators)
+
+
+def index_duplicates() -> None:
+    grouped = sa.text("duplicate_id IS NOT NULL")
+    columns = ["owner_id", "duplicate_id"]
+    op.create_index("ix_asset_duplicate", "asset", columns, sqlite_where=grouped, postgresql_where=grouped)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_asset_duplicate", "asset")
     for table in ("ocr_search", "asset_ocr", "embedding_counter", "face_search", "smart_search"):
         op.drop_table(table)

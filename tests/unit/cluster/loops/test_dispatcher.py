@@ -131,6 +131,20 @@ def test_all_queues_share_the_cpus_and_take_turns(loops: Loops) -> None:
     assert first_queues == {QUEUE, QueueName.METADATA_EXTRACTION}
 
 
+def test_texts_are_read_with_the_cpus_that_the_others_leave() -> None:
+    loops = Loops([JobSpec(THUMBNAILS), JobSpec(JobName.OCR)], concurrency=100, cpus=4)
+    loops.enqueue(*photos(40, JobName.OCR), *photos(10))
+    rounds = []
+    for _ in range(3):
+        calls = list(loops.dispatch())
+        rounds.append([call.spec.name for call in calls])
+        for call in calls:
+            loops.submitter.answer(call)
+    assert rounds[0] == [THUMBNAILS] * 8
+    assert rounds[1][:2] == [THUMBNAILS] * 2
+    assert set(rounds[1][2:]) == set(rounds[2]) == {JobName.OCR}
+
+
 def test_jobs_that_are_rows_do_not_wait_for_cpus(loops: Loops) -> None:
     loops.cpus = 1 / CALLS_AHEAD
     loops.enqueue(*photos(8))
