@@ -29,11 +29,17 @@ SIDECAR, ORIGINAL = "sidecar", "original"
 OF_THE_PERSON = frozenset({SIDECAR, ORIGINAL})
 """Kinds of files that stay where `delete_on_disk` does not say otherwise; all others were made by us."""
 PLACED = "placed"
+FROM_TRASH = "fromTrash"
 
 
-def delete_asset(asset_id: str, *, delete_on_disk: bool, priority: Priority = Priority.BACKLOG) -> NewJob:
-    """The job that deletes an asset; `delete_on_disk`: its original and sidecar too, not only what was made of them."""
+def delete_asset(
+    asset_id: str, *, delete_on_disk: bool, from_trash: bool = False, priority: Priority = Priority.BACKLOG
+) -> NewJob:
+    """The job that deletes an asset; `delete_on_disk`: its original and sidecar too, not only what was made of them.
+    `from_trash`: only if it is still there when its turn comes."""
     name, payload = JobName.ASSET_DELETE, {"id": asset_id, "deleteOnDisk": delete_on_disk}
+    if from_trash:
+        payload[FROM_TRASH] = True
     return NewJob(name, payload, priority, dedup_key=f"{name}:{asset_id}", asset_id=asset_id)
 
 
@@ -43,6 +49,8 @@ def run(context: Context, lease: Lease) -> Done | Skipped:
     asset = session.get(Asset, asset_id, with_for_update=True)
     if asset is None:
         return Skipped("the asset is gone", frozenset({GONE}))
+    if lease.payload.get(FROM_TRASH) and asset.deleted_at is None:
+        return Skipped("it was taken out of the trash")
     delete_on_disk = bool(lease.payload.get("deleteOnDisk"))
     paths = _paths(session, asset, delete_on_disk and not asset.is_offline)
     events = [NewEvent("asset_delete", asset.owner_id, {"asset_id": asset_id})]
@@ -144,7 +152,7 @@ def _queue_page(
     ).all()
     context.store.enqueue(
         context.session,
-        [delete_asset(row.id, delete_on_disk=always_on_disk or not row.is_offline) for row in page],
+        [delete_asset(row.id, delete_on_disk=always_on_disk or not row.is_offline, from_trash=True) for row in page],
     )
     return Done() if len(page) < PAGE else More(None, {**lease.payload, "after": page[-1].id})
 

@@ -256,6 +256,25 @@ def test_the_nightly_check_takes_what_was_in_the_trash_long_enough(stack: Stack)
     assert on_disk.exists()
 
 
+def test_what_is_taken_out_of_the_trash_in_time_stays(stack: Stack) -> None:
+    asset_id = upload(stack)
+    trash(stack, asset_id, days_ago=31)
+    stack.enqueue(NewJob(JobName.ASSET_DELETE_CHECK))
+    stack.dispatcher.tick()
+    assert remaining(stack) == {asset_id}
+
+    stack.change(asset_id, status="active", deleted_at=None)
+    stack.drain()
+
+    assert remaining(stack) == {asset_id}
+    assert all(path.exists() for path in paths_of(stack, asset_id))
+    assert deleted_events(stack) == []
+    trash(stack, asset_id, days_ago=31)
+    stack.enqueue(NewJob(JobName.ASSET_DELETE_CHECK))
+    stack.drain()
+    assert remaining(stack) == set()
+
+
 @pytest.mark.parametrize("trash_config", [{"enabled": False}, {"days": 0}])
 def test_without_a_trash_everything_in_it_goes_at_the_next_check(stack: Stack, trash_config: dict[str, Any]) -> None:
     stack.set_config(trash=trash_config)
