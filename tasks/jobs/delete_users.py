@@ -1,6 +1,7 @@
 """Deletes accounts for good: first their folders, then their assets page by page, at last albums and the account.
 
 What is begun is ended: the account is marked as being removed when the job is leased, and cannot be restored from then.
+A folder in which files of others lie, since it was once named after them, stays, and this user's files go one by one.
 Before: a forced deletion, or the nightly check for accounts that were deleted long enough ago. After: every client
 hears that the user is gone. Files of external libraries are not ours to delete.
 Source: spec/pipeline.md §4.
@@ -13,15 +14,18 @@ from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
+from cluster.db.queries.assets import others_lie_below
 from cluster.db.tables.album import Album
-from cluster.db.tables.asset import Asset
+from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.tables.move import MoveHistory
 from cluster.db.tables.stack import Stack
 from cluster.db.tables.user import User
 from cluster.names import JobName
 from cluster.queue.job import Done, Fact, JobSpec, Lease, Loaded, More, NewEvent, NewJob, Priority, Skipped
 from tasks.job import NO_FACTS, Context, Job, RowJob
+from tasks.jobs.delete_files import delete_files
 from tasks.queue_all import queue_all_spec
 from tasks.tools import Tools
 
@@ -71,11 +75,15 @@ def _load_one(context: Context, lease: Lease) -> DeleteUserInput | Skipped:
     if user.status != REMOVING and not lease.payload.get("force") and user.deleted_at > due_before:
         return Skipped("the user was deleted too short ago")
     user.status = REMOVING
-    folders = context.layout.user_folders(user.id, user.storage_label)
+    folders = [
+        str(folder)
+        for folder in context.layout.user_folders(user.id, user.storage_label)
+        if not others_lie_below(context.session, user.id, str(folder))
+    ]
     page = context.session.scalars(
         select(Asset.id).where(Asset.owner_id == user.id).order_by(Asset.id).limit(ASSETS_AT_ONCE)
     )
-    return DeleteUserInput(tuple(map(str, folders)), tuple(page), dict(lease.payload))
+    return DeleteUserInput(tuple(folders), tuple(page), dict(lease.payload))
 
 
 def work(given: DeleteUserInput, tools: Tools) -> DeletedPage | More:
@@ -100,6 +108,8 @@ def save(context: Context, lease: Lease, output: DeletedPage) -> frozenset[Fact]
     user = session.get(User, user_id, with_for_update=True)
     if user is None or user.deleted_at is None:
         return NO_FACTS
+    if paths := _uploaded(session, output.asset_ids):
+        context.store.enqueue(session, [delete_files(paths)])
     session.execute(delete(Stack).where(Stack.primary_asset_id.in_(output.asset_ids)))
     session.execute(delete(MoveHistory).where(MoveHistory.entity_id.in_(output.asset_ids)))
     session.execute(delete(Asset).where(Asset.id.in_(output.asset_ids), Asset.owner_id == user_id))
@@ -109,6 +119,13 @@ def save(context: Context, lease: Lease, output: DeletedPage) -> frozenset[Fact]
         session.flush()
         context.store.emit(session, [NewEvent("user_delete", data={"user_id": user_id})])
     return NO_FACTS
+
+
+def _uploaded(session: Session, asset_ids: Sequence[str]) -> list[str]:
+    """Files of these assets that may lie outside the user's folders, as a storage label of former times has it."""
+    ours = (Asset.id.in_(asset_ids), Asset.library_id.is_(None))
+    originals = select(Asset.original_path).where(*ours)
+    return list(session.scalars(originals.union(select(AssetFile.path).join(Asset).where(*ours))))
 
 
 def run_check(context: Context, lease: Lease) -> Done:

@@ -94,10 +94,32 @@ def test_those_whose_time_is_over_go_with_everything_they_had(stack: Stack, monk
             if table.name in {"asset", "asset_exif", "album", "library", "session", "stack", "move_history"}
         }
     assert set(left.values()) == {0}
-    assert files(stack) == before - len(FOLDERS)
+    assert files(stack) == before - len(FOLDERS) - 4  # uploads, which lie in another's folder
     assert external.exists()
     assert not (stack.media / "library" / "gone's").exists()
     assert (stack.media / "library" / kept).exists()
+
+
+def test_a_former_label_decides_about_nobody_else_s_files(stack: Stack) -> None:
+    """Ann's files stay where her former label put them, and Bob's new one is the same."""
+    bob, label = add_user(stack, "bob", label="ann"), stack.media / "library" / "ann"
+    photos = {}
+    for name, owner in (("of ann", stack.owner), ("of bob", bob), ("of bob elsewhere", bob)):
+        photos[name] = stack.media / "library" / ("bob" if "elsewhere" in name else "ann") / f"{name}.jpg"
+        photos[name].parent.mkdir(parents=True, exist_ok=True)
+        photos[name].write_bytes(b"x")
+        asset_id = stack.upload("a.jpg", b"x")
+        Path(stack.asset(asset_id).original_path).unlink()
+        stack.change(asset_id, owner_id=owner, original_path=str(photos[name]))
+    with stack.store.transaction() as tx:
+        stack.store.empty(tx, QueueName.METADATA_EXTRACTION)
+    mark_deleted(stack, bob, 8)
+
+    run(stack, delete_user(bob))
+
+    assert bob not in users(stack)
+    assert [name for name, path in photos.items() if path.exists()] == ["of ann"]
+    assert label.exists()
 
 
 def test_who_was_deleted_lately_stays_until_their_time_is_over(stack: Stack) -> None:

@@ -12,6 +12,7 @@ from cluster.db.dialects import unindexed
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile, AssetMetadata, Library
 from cluster.db.tables.user import User
 from cluster.db.upsert import upsert
+from cluster.storage.import_paths import below, past
 
 ACTIVE, TRASHED, DELETED = "active", "trashed", "deleted"
 """An asset's `status`. Deleted ones wait for their job."""
@@ -172,6 +173,12 @@ def path_in_use(session: Session, path: str) -> bool:
     return (
         session.execute(original.limit(1)).first() is not None or session.execute(derived.limit(1)).first() is not None
     )
+
+
+def others_lie_below(session: Session, owner_id: str, folder: str) -> bool:
+    """Whether the original of another user lies in this folder."""
+    inside = (Asset.original_path > below(folder), Asset.original_path < past(folder))
+    return session.execute(select(Asset.id).where(Asset.owner_id != owner_id, *inside).limit(1)).first() is not None
 
 
 def count_by_type(
