@@ -46,11 +46,11 @@ class ChecksumInput:
 
 @dataclass(frozen=True, slots=True)
 class ChecksumOutput:
-    """`reached`: time of arrival and id of the last file that was read, None when everything is covered."""
+    """`checkpoint`: the note from which the next run goes on, empty when everything is covered; None: as it was."""
 
     differing: tuple[Original, ...]
     sound_reports: tuple[str, ...]
-    reached: tuple[datetime, str] | None
+    checkpoint: dict[str, str] | None
 
 
 def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
@@ -86,7 +86,8 @@ def _reached(context: Context) -> tuple[datetime, str] | None:
 
 def work(given: ChecksumInput, tools: Tools) -> Done | More | Snooze:
     began_s, differing, sound = time.monotonic(), list[Original](), list[str]()
-    reached, count = None, 0
+    checkpoint: dict[str, str] | None = None
+    count = 0
     for original in given.originals:
         used_s = time.monotonic() - began_s
         if used_s >= given.seconds_left or count >= given.files_left or used_s >= CALL_S:
@@ -94,12 +95,11 @@ def work(given: ChecksumInput, tools: Tools) -> Done | More | Snooze:
         if tools.cancelled.is_set():
             return Snooze(0.0, "cancelled")
         _compare(original, differing, sound)
-        reached, count = (original.created_at, original.asset_id), count + 1
-    if given.is_last and count == len(given.originals):
-        return Done(ChecksumOutput(tuple(differing), tuple(sound), None))
-    output = ChecksumOutput(tuple(differing), tuple(sound), reached)
+        checkpoint, count = {"date": original.created_at.isoformat(), "id": original.asset_id}, count + 1
+    covered = given.is_last and count == len(given.originals)
+    output = ChecksumOutput(tuple(differing), tuple(sound), {} if covered else checkpoint)
     over = time.monotonic() - began_s >= given.seconds_left or count >= given.files_left
-    return Done(output) if over else More(output, {**given.payload, "done": given.payload["done"] + count})
+    return Done(output) if covered or over else More(output, {**given.payload, "done": given.payload["done"] + count})
 
 
 def _compare(original: Original, differing: list[Original], sound: list[str]) -> None:
@@ -122,11 +122,8 @@ def save(context: Context, lease: Lease, output: ChecksumOutput) -> frozenset[Fa
     paths = [(file.path, file.row_id) for file in still]
     integrity.report(session, ReportType.CHECKSUM, paths, Named.ASSET, context.now)
     integrity.clear(session, output.sound_reports)
-    reached = output.reached
-    if reached is not None:
-        notes.write(session, CHECKPOINT, {"date": reached[0].isoformat(), "id": reached[1]})
-    elif _reached(context) is not None:
-        notes.write(session, CHECKPOINT, {})
+    if output.checkpoint is not None:
+        notes.write(session, CHECKPOINT, output.checkpoint)
     return NO_FACTS
 
 

@@ -331,6 +331,20 @@ def test_a_run_stops_when_its_time_is_up(server: InlineServer) -> None:
     assert len(reported(server)["checksum_mismatch"]) == 1
 
 
+def test_a_run_whose_time_is_up_before_it_reads_anything_forgets_nothing(server: InlineServer) -> None:
+    assets = [server.add_asset(f"{number}.jpg", str(number).encode()) for number in range(4)]
+    server.configure(integrityChecks={"checksumFiles": {"percentageLimit": 0.5}})
+    run(server, ManualJob.CHECKSUM_MISMATCH)
+    for asset_id in assets:
+        damage(original(server, asset_id))
+    server.configure(integrityChecks={"checksumFiles": {"timeLimit": 0}})
+    run(server, ManualJob.CHECKSUM_MISMATCH)
+    server.configure(integrityChecks={"checksumFiles": {"percentageLimit": 0.5}})
+    run(server, ManualJob.CHECKSUM_MISMATCH)
+    second_half = sorted(assets, key=lambda asset_id: arrival(server, asset_id))[2:]
+    assert reported(server) == {"checksum_mismatch": {str(original(server, asset_id)) for asset_id in second_half}}
+
+
 def test_doing_away_with_a_changed_file_trashes_its_asset(
     server: InlineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
