@@ -79,6 +79,14 @@ class Walk:
             else:
                 open_folders.pop()
 
+    def finds(self, path: str) -> bool:
+        """Whether the walk comes by `path`, a normalised one below `root`, should it be a file."""
+        real = below(self._real_root) + path[len(below(self.root)) :]
+        by_link = os.path.realpath(os.path.dirname(path)) != os.path.dirname(real)  # noqa: PTH120 (as realpath has it)
+        if by_link or self._is_skipped(real) or not self.wanted.file(path, self.root):
+            return False
+        return not os.path.islink(path) or self._link_is_taken(path)  # noqa: PTH114 (never raises)
+
     def _keys(self, folder: str) -> Iterator[str]:
         """What the folder holds, in order. `folder` ends with a slash, and so do the keys of folders: as their files
         sort, so do they."""
@@ -127,12 +135,16 @@ class Walk:
         return not (skipped and skipped.endswith(entry.name) and os.path.realpath(entry.path) == skipped)
 
     def _is_taken(self, entry: "os.DirEntry[str]") -> bool:
-        if not entry.is_symlink():
-            return entry.is_file()
-        target = os.path.realpath(entry.path)
-        if not is_inside(target, self._real_root) or not os.path.isfile(target):  # noqa: PTH113 (a round of links)
+        return self._link_is_taken(entry.path) if entry.is_symlink() else entry.is_file()
+
+    def _link_is_taken(self, path: str) -> bool:
+        target = os.path.realpath(path)
+        if not is_inside(target, self._real_root) or self._is_skipped(target) or not os.path.isfile(target):  # noqa: PTH113 (a round of links)
             return False
         return not self.wanted.file(below(self.root) + target[len(below(self._real_root)) :], self.root)
+
+    def _is_skipped(self, real: str) -> bool:
+        return bool(self.wanted.skipped_folder) and is_inside(real, self.wanted.skipped_folder)
 
     def _storable(self, path: str) -> bool:
         try:

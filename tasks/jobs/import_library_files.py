@@ -1,7 +1,8 @@
 """Adds files of an external library in place; one that is known already is looked after instead.
 
-Before: crawl_library, the watcher. After: the chain of an upload, from SidecarCheck on. A file that cannot be read is
-logged and left out. Two scans that find a file together add it once. Source: spec/pipeline.md §6.
+Before: crawl_library, the watcher. After: the chain of an upload, from SidecarCheck on. A path that no walk comes by is
+not added, whoever names it; a file that cannot be read is logged and left out. Two scans that find a file together add
+it once. Source: spec/pipeline.md §6.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from cluster.db.queries import libraries
 from cluster.db.tables.asset import Library
 from cluster.names import JobName
 from cluster.queue.job import Fact, Failed, JobSpec, Lease, Loaded
-from cluster.storage.crawl import Wanted
+from cluster.storage.crawl import Walk, Wanted
 from cluster.storage.globs import PatternTooLarge
 from cluster.storage.import_paths import Insides, is_inside, normalised, roots
 from tasks.job import NO_FACTS, Context, Job
@@ -81,11 +82,11 @@ def work(given: ImportInput, tools: Tools) -> tuple[FoundFile, ...] | Failed:
 
 
 def _found(paths: Sequence[str], root: str, wanted: Wanted) -> list[FoundFile]:
-    insides = Insides(root)
+    insides, walk = Insides(root), Walk(root, wanted)
     found: list[FoundFile] = []
     for path in paths:
         try:
-            status = insides.stat(path) if wanted.file(path, root) else None
+            status = insides.stat(path) if walk.finds(path) else None
         except OSError as error:
             logger.warning("%s is left out: %s", path, error.strerror)
             continue

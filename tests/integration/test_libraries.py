@@ -345,6 +345,39 @@ def test_links_that_lead_out_are_never_followed(stack: Stack, photos: Path, tmp_
     assert online(stack, library_id, photos) == []
 
 
+def test_what_the_watcher_names_is_added_only_where_a_scan_finds_it(stack: Stack, photos: Path) -> None:
+    add(photos, "a.jpg", "deep/b.jpg")
+    add(stack.media, "upload/own.jpg")
+    add(photos.parent / "elsewhere", "c.jpg")
+    (photos / "folder_link").symlink_to(photos / "deep")
+    (photos / "link.jpg").symlink_to(photos / "a.jpg")
+    (photos / ".hidden").mkdir()
+    add(photos / ".hidden", "d.jpg")
+    (photos / "link_to_hidden.jpg").symlink_to(photos / ".hidden" / "d.jpg")
+    add(stack.media, ".made/preview.jpg")
+    (photos / "link_to_media.jpg").symlink_to(stack.media / ".made" / "preview.jpg")
+    (photos.parent / "root_link").symlink_to(photos.parent / "elsewhere")
+    library_id = new_library(stack, photos.parent)
+    links = ["folder_link/b.jpg", "link.jpg", "link_to_hidden.jpg", "link_to_media.jpg"]
+    names = ["a.jpg", "deep/b.jpg", ".hidden/d.jpg", *links]
+    named = [
+        *(str(photos / name) for name in names),
+        f"{photos.parent}/root_link/c.jpg",
+        f"{stack.media}/upload/own.jpg",
+    ]
+
+    stack.enqueue(*import_jobs(library_id, named))
+    run_library_queue(stack)
+
+    named_by_watcher = online(stack, library_id, photos)
+    assert named_by_watcher == ["a.jpg", "deep/b.jpg", "link_to_hidden.jpg"]
+    scan(stack, library_id)
+    assert set(online(stack, library_id, photos.parent)) == {
+        "elsewhere/c.jpg",
+        *(f"photos/{name}" for name in named_by_watcher),
+    }
+
+
 def test_overlapping_scans_add_every_file_once(database_url: str, tmp_path: Path) -> None:
     names = [f"{folder}/{number}.jpg" for folder in range(20) for number in range(30)]
     add(tmp_path / "photos", *names)
