@@ -57,6 +57,8 @@ def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
         return [Skipped(str(error))] * len(leases)
     loaded = [_input(rows.get(lease.payload["id"]), lease, planner) for lease in leases]
     intend(context, [one.move for one in loaded if isinstance(one, MoveInput)])
+    if any(isinstance(one, Snooze) for one in loaded):  # whoever was told to take the old names away may be gone
+        context.store.enqueue(context.session, [clear_old_names()])
     return loaded
 
 

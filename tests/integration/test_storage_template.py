@@ -207,6 +207,27 @@ def test_the_old_name_stays_while_a_job_may_still_read_it(stack: MoveStack) -> N
     assert stack.on_disk() == stack.named()
 
 
+def test_an_old_name_that_nobody_was_told_to_take_away_goes_before_the_next_move(stack: MoveStack) -> None:
+    stack.set_template()
+    photo = stack.add_asset(stack.add_user("ann"), "a.jpg")
+    stack.enqueue(asset_job(SINGLE, photo))
+    stack.tick()
+    assert [state for state, _ in stack.moves()] == ["placed"]
+    with stack.store.transaction() as tx:  # as a person does who clears the queue
+        stack.store.promote_due(tx)
+        stack.clock.sleep(30)
+        stack.store.promote_due(tx)
+        stack.store.empty(tx, QueueName.STORAGE_TEMPLATE_MIGRATION)
+    stack.set_template("{{y}}/{{filename}}")
+    stack.enqueue(asset_job(SINGLE, photo))
+
+    stack.run(10)
+
+    assert stack.place(photo) == "library/ann/2021/a.jpg"
+    assert stack.on_disk() == stack.named()
+    assert stack.moves() == []
+
+
 def test_what_cannot_move_stays_with_a_warning_and_the_chain_goes_on(
     stack: MoveStack, caplog: pytest.LogCaptureFixture
 ) -> None:
