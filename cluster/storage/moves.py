@@ -126,7 +126,11 @@ def _is_ours(source: Path, target: Path, move: FileMove) -> bool:
         return False
     if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
         return True
-    return there.st_size == here.st_size and sha1_of(target) == (move.sha1 or sha1_of(source))
+    if there.st_size != here.st_size or sha1_of(target) != (move.sha1 or sha1_of(source)):
+        return False
+    with suppress(PermissionError):  # its change time tells who was about to delete it that it is needed again
+        os.utime(target, ns=(there.st_atime_ns, there.st_mtime_ns))
+    return True
 
 
 def _copy(source: Path, target: Path, move: FileMove, token: str) -> Named:

@@ -1,22 +1,20 @@
 """Deletes files that no row needs any more: replaced thumbnails, broken uploads, what belonged to a deleted asset.
 
 Before: whoever let go of the files, in the same transaction. After: nothing. It never fails: a file that cannot be
-deleted is a warning. Source: spec/pipeline.md §4.
+deleted is a warning. A file that appeared under its name, or got another name, after the rows were asked may belong to
+a row by now: the rows are asked once more. So an attempt that comes late deletes nothing new.
+Source: spec/pipeline.md §4.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select, union_all
-
-from cluster.db.queries.assets import in_pages
-from cluster.db.tables.asset import Asset, AssetFile
-from cluster.db.tables.person import Person
-from cluster.db.tables.video import VideoSegment
+from cluster.db.queries.integrity import known_paths
 from cluster.names import JobName
-from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Skipped
+from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Skipped, Snooze
 from tasks.job import NO_FACTS, Context, Job
 from tasks.tools import Tools
 
@@ -24,12 +22,15 @@ logger = logging.getLogger(__name__)
 
 SPEC = JobSpec(JobName.FILE_DELETE, batch=64, timeout_s=60)
 
+ASK_AGAIN_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class DeleteInput:
-    """Absolute paths."""
+    """Absolute paths that no row named at `asked_at`."""
 
     paths: tuple[str, ...]
+    asked_at: datetime
 
 
 def delete_files(paths: Sequence[str]) -> NewJob:
@@ -40,31 +41,28 @@ def delete_files(paths: Sequence[str]) -> NewJob:
 def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
     """A path that a row names again by now (a format switched there and back) is kept."""
     wanted = [[path for path in lease.payload["files"] if path] for lease in leases]
-    needed = _named_by_rows(context, {path for paths in wanted for path in paths})
+    needed = known_paths(context.session, {path for paths in wanted for path in paths})
     loaded: list[Loaded] = []
     for paths in wanted:
         unneeded = tuple(path for path in paths if path not in needed)
-        loaded.append(DeleteInput(unneeded) if unneeded else Skipped("no file to delete"))
+        loaded.append(DeleteInput(unneeded, context.now) if unneeded else Skipped("no file to delete"))
     return loaded
 
 
-def _named_by_rows(context: Context, paths: set[str]) -> set[str]:
-    named: set[str] = set()
-    for page in in_pages(paths):
-        files = select(AssetFile.path).where(AssetFile.path.in_(page))
-        originals = select(Asset.original_path).where(Asset.original_path.in_(page))
-        faces = select(Person.thumbnail_path).where(Person.thumbnail_path.in_(page))
-        parts = select(VideoSegment.path).where(VideoSegment.path.in_(page))
-        named.update(context.session.scalars(union_all(files, originals, faces, parts)))
-    return named
-
-
-def work(given: DeleteInput, tools: Tools) -> None:
-    for path in given.paths:
+def work(given: DeleteInput, tools: Tools) -> Snooze | None:
+    asked_s, too_new = given.asked_at.timestamp(), False
+    for path in map(Path, given.paths):
         try:
-            Path(path).unlink(missing_ok=True)
+            # the change time is the file system's, and grows with every new name
+            if path.lstat().st_ctime > asked_s:
+                too_new = True
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            continue
         except OSError as error:
             logger.warning("cannot delete %s: %s", path, error)
+    return Snooze(ASK_AGAIN_S, "a file is newer than the rows that were asked") if too_new else None
 
 
 def save(context: Context, lease: Lease, output: None) -> frozenset[Fact]:
