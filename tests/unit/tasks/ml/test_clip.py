@@ -77,6 +77,13 @@ def test_runtimes_agree(models: Path, drawn: list[Path], images: ImageEncoder) -
     assert (images.embed(pixels) * others).sum(axis=1).min() > 0.99  # bfloat16 has three digits
 
 
+def test_openvino_agrees_where_it_is_installed(models: Path, drawn: list[Path], images: ImageEncoder) -> None:
+    pytest.importorskip("openvino")
+    pixels = np.stack([pixels_of_file(path, images.view) for path in drawn[::EACH]])
+    others = load_image_encoder(models, CLIP.name, 1, Runtime.OPENVINO).embed(pixels)
+    assert (images.embed(pixels) * others).sum(axis=1).min() > 0.99
+
+
 def test_a_tower_that_is_too_large_for_onnx_is_left_to_torch(
     models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
