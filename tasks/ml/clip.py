@@ -8,8 +8,9 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -237,6 +238,20 @@ def _with_torch(module: Any, view: View, threads: int, *, device: str, numbers: 
     return compute
 
 
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """While this is open torch puts attention together from operators that others know."""
+    import torch
+
+    mha: Any = torch.backends.mha
+    before = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before)
+
+
 def _with_onnx(module: Any, view: View, threads: int) -> Callable[[Pixels], Embeddings]:
     import onnxruntime
     import torch
@@ -247,7 +262,7 @@ def _with_onnx(module: Any, view: View, threads: int) -> Callable[[Pixels], Embe
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "tower.onnx"))
         names: dict[str, Any] = {"input_names": ["pixels"], "output_names": ["points"]}
-        with torch.inference_mode(), warnings.catch_warnings():
+        with torch.inference_mode(), _plain_attention(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch would rather use its newer exporter, which needs another library
             torch.onnx.export(module, (example,), path, dynamic_axes={"pixels": {0: "n"}}, dynamo=False, **names)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -265,7 +280,7 @@ def _with_openvino(module: Any, view: View, threads: int) -> Callable[[Pixels], 
 
     example = torch.zeros((1, view.side_px, view.side_px, 3), dtype=torch.uint8)
     shape = (-1, view.side_px, view.side_px, 3)
-    with torch.inference_mode():
+    with torch.inference_mode(), _plain_attention():
         converted = openvino.convert_model(module, example_input=example, input=(shape, openvino.Type.u8))
     settings = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(converted, "CPU", settings)

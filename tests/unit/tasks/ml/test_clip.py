@@ -77,6 +77,31 @@ def test_runtimes_agree(models: Path, drawn: list[Path], images: ImageEncoder) -
     assert (images.embed(pixels) * others).sum(axis=1).min() > 0.99  # bfloat16 has three digits
 
 
+@pytest.mark.parametrize("runtime", [Runtime.BFLOAT16, Runtime.ONNX])
+def test_runtimes_agree_on_a_transformer(tmp_path: Path, runtime: Runtime) -> None:
+    clip.define_missing_operators()
+    import open_clip
+    from safetensors.torch import save_file
+
+    described = {
+        "embed_dim": 512,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 64, "layers": 2, "width": 128, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 1},
+    }
+    folder = CLIP.folder(tmp_path)
+    folder.mkdir(parents=True)
+    torch.manual_seed(1)
+    save_file(open_clip.CLIP(**described).state_dict(), folder / "open_clip_model.safetensors")
+    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+    (folder / clip.CONFIG).write_text(json.dumps({"model_cfg": described, "preprocess_cfg": preprocess}))
+
+    pixels = np.random.default_rng(1).integers(0, 255, (5, 64, 64, 3), np.uint8)
+    points = load_image_encoder(tmp_path, CLIP.name, 1, runtime).embed(pixels)
+    exact = load_image_encoder(tmp_path, CLIP.name, 1, Runtime.FLOAT32).embed(pixels)
+    assert (points * exact).sum(axis=1).min() > 0.999
+
+
 def test_openvino_agrees_where_it_is_installed(models: Path, drawn: list[Path], images: ImageEncoder) -> None:
     pytest.importorskip("openvino")
     pixels = np.stack([pixels_of_file(path, images.view) for path in drawn[::EACH]])
