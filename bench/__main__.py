@@ -98,6 +98,15 @@ def ml(tell: Tell) -> dict[str, float]:
     return ml.run(tell)
 
 
+def text(tell: Tell) -> dict[str, float]:
+    """Reading text in pictures, and finding pictures by it."""
+    from bench import text
+
+    tell("text: previews through PP-OCR, then searches among 100,000 texts")
+    with databases(tell) as urls:
+        return text.run(urls)
+
+
 PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "queue": queue,
     "store": store,
@@ -109,6 +118,7 @@ PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "idle": lambda tell: idle.run(tell=tell),
     "library": lambda tell: library.run(tell=tell),
     "ml": ml,
+    "text": text,
 }
 
 

@@ -6,7 +6,7 @@ forgives a letter that was misread; SQLite gets the same from `word_similarity`.
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -81,27 +81,25 @@ def word_similarity(wanted: str | None, text: str | None) -> float:
     Both are `searchable`. The best run is looked for as pg_trgm does: end by end, while its begin moves only forwards.
     Source: PostgreSQL's documentation, pg_trgm.
     """
-    known = _known(wanted or "")
-    if not known or not text or not _may_be_like(known, text):
+    known, signs, spare = _known(wanted or "")
+    if not known or not text:
         return 0.0
+    padded = f" {text} "
+    for sign in signs:  # tells nearly all texts apart, at a fraction of what the rest costs
+        if sign not in padded:
+            spare -= 1
+            if spare < 0:
+                return 0.0
     return _best_run(known, list(_trigrams(text)))
 
 
-def _may_be_like(known: Collection[str], text: str) -> bool:
-    """Tells nearly all texts apart at a fraction of the cost."""
-    padded = f"  {text.replace(' ', '   ')} "
-    spare = int((1 - LIKE_ENOUGH) * len(known) + 1e-6)
-    for trigram in known:
-        if trigram not in padded:
-            spare -= 1
-            if spare < 0:
-                return False
-    return True
-
-
 @lru_cache(maxsize=64)
-def _known(text: str) -> frozenset[str]:
-    return frozenset(_trigrams(text))
+def _known(text: str) -> tuple[frozenset[str], tuple[str, ...], int]:
+    """The trigrams of a text; a sign of each, the rarer ones first; how many a text may lack that is like it. A sign
+    stands in what has the trigram and is found between words that are one blank apart."""
+    known = frozenset(_trigrams(text))
+    signs = sorted((trigram.replace("  ", " ") for trigram in known), key=lambda sign: (" " in sign, -len(sign)))
+    return known, tuple(signs), int((1 - LIKE_ENOUGH) * len(known) + 1e-6)
 
 
 def _trigrams(text: str) -> Iterator[str]:

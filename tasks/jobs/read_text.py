@@ -28,7 +28,7 @@ from tasks.pipeline import GONE
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
 
-SPEC = JobSpec(JobName.OCR, batch=2, pool=ModelPool("ocr", cpus=2, gpus=0.2, memory_mb=800))
+SPEC = JobSpec(JobName.OCR, batch=2, pool=ModelPool("ocr", cpus=2, gpus=0.2, memory_mb=900))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from tasks.ml.weights import ModelKind, Weights, checked_weights, find_weights
 
 MULTIPLE_PX = 32
 """Of which the detector's sides are multiples."""
-MOST_DETECTED_PX = 4_000_000
+MOST_DETECTED_PX = 2_000_000
 """What the detector is shown at most, since its memory grows with it: of a panorama, fewer than is asked for."""
 LINE_PX = 10
 """Lines whose tops are closer than this stand beside each other."""
