@@ -32,7 +32,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
     folder = tmp_path_factory.mktemp("force")
     with real_stack(3473, folder) as stack:
         stack.sign_in()
-        photos = make_photos(folder / "photos", PHOTOS, seed=31, size=(640, 480))
+        photos = make_photos(folder / "photos", PHOTOS, seed=31, size=(160, 120))
         for photo in photos[:3]:
             photo.with_suffix(".jpg.xmp").write_text(SIDECAR)
         for path in photos + [make_video(folder / f"video_{number}.avi", number) for number in range(VIDEOS)]:

@@ -17,7 +17,7 @@ from tests.shared_media import REPOSITORY
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-PORTS = {"sqlite": 3421, "postgresql": 3422}
+PORTS = {"sqlite": 3474, "postgresql": 3475}
 PHOTOS, LATER = 40, 5
 DONE_S = 300
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 
+from cluster.db.queries.jobs import with_keys
 from cluster.db.tables.asset import Asset, AssetFile, AssetJobStatus, AssetVideo
 from cluster.db.tables.job import Job
 from cluster.db.tables.person import AssetFace, Person
@@ -296,6 +297,20 @@ def test_missing_pressed_again_and_again_while_photos_come_in_does_nothing_twice
     ended = server.ended_since(before)
     assert (ended[METADATA], ended[THUMBNAILS]) == (30, 30)
     assert look(server) == {}
+
+
+def test_a_job_that_is_leased_while_one_looks_for_it_is_seen(server: InlineServer) -> None:
+    server.enqueue(reconcile.reconcile_asked())
+
+    def lease(*_: object) -> None:
+        with server.database.session() as other:
+            other.execute(update(Job).values(state=JobState.ACTIVE))
+
+    with server.database.reader() as session:
+        event.listen(session.connection(), "after_cursor_execute", lease)
+        seen = with_keys(session, [str(JobName.RECONCILE)])
+
+    assert [job.name for job in seen] == [JobName.RECONCILE]
 
 
 def test_the_command_says_what_was_missing(server: InlineServer, assets: list[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, union_all
 from sqlalchemy.orm import Session
 
 from cluster.db.queries.assets import in_pages
@@ -28,13 +28,17 @@ _KEY_INDEXES = ("state = 'active'", "state <> 'active'")
 
 
 def with_keys(session: Session, dedup_keys: Collection[str]) -> list[KnownJob]:
-    """The jobs of these keys: of one key at most an active one and another."""
+    """The jobs of these keys: of one key at most an active one and another.
+
+    In one statement, which sees one moment: between two, a job could be leased and be in neither.
+    """
     columns = (Job.dedup_key, Job.name, Job.state, Job.payload)
     return [
         KnownJob(row[0], JobName(row[1]), JobState(row[2]), row[3])
         for page in in_pages(dedup_keys)
-        for condition in _KEY_INDEXES
-        for row in session.execute(select(*columns).where(Job.dedup_key.in_(page), text(condition)))
+        for row in session.execute(
+            union_all(*(select(*columns).where(Job.dedup_key.in_(page), text(of_index)) for of_index in _KEY_INDEXES))
+        )
         if row[0] is not None
     ]
 
