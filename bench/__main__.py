@@ -44,6 +44,14 @@ MARKS: Mapping[str, tuple[str, float]] = {
     "library.overlap.duplicates": ("≤", 0),
     "ml.queue.batch8.share_of_bare": ("≥", 0.9),
     "ml.queue.batch32.share_of_bare": ("≥", 0.9),
+    "vectors.sqlite.1000000.all.limit10.p50_ms": ("≤", 10),
+    "vectors.sqlite.1000000.all.recall_at_10": ("≥", 0.98),
+    "vectors.sqlite.1000000.owner.limit10.p50_ms": ("≤", 10),
+    "vectors.sqlite.1000000.owner.recall_at_10": ("≥", 0.98),
+    "vectors.postgres.1000000.all.limit10.p50_ms": ("≤", 10),
+    "vectors.postgres.1000000.all.recall_at_10": ("≥", 0.98),
+    "vectors.postgres.1000000.owner.limit10.p50_ms": ("≤", 10),
+    "vectors.postgres.1000000.owner.recall_at_10": ("≥", 0.98),
 }
 """What we hold ourselves to."""
 
@@ -107,6 +115,15 @@ def text(tell: Tell) -> dict[str, float]:
         return text.run(urls)
 
 
+def vectors(tell: Tell) -> dict[str, float]:
+    """Nearest neighbours up to a million, and people among a hundred thousand faces."""
+    from bench import vectors
+
+    tell("vectors: 10,000, 100,000 and a million embeddings on each database; about half an hour")
+    with databases(tell) as urls:
+        return vectors.run(urls)
+
+
 PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "queue": queue,
     "store": store,
@@ -119,6 +136,7 @@ PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "library": lambda tell: library.run(tell=tell),
     "ml": ml,
     "text": text,
+    "vectors": vectors,
 }
 
 

@@ -35,4 +35,5 @@ def adjusted_rand_index(found: NDArray[np.int64], truth: NDArray[np.int64]) -> f
 
 
 def _unit(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
+    lengths: NDArray[np.float32] = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / lengths

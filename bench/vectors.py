@@ -1,0 +1,255 @@
+"""Nearest neighbours at 10,000, 100,000 and a million embeddings of 512 dimensions, on each database: written, indexed,
+and asked through the vectors actor with the join, all and under a filter that keeps one owner's fiftieth; and a hundred
+thousand faces, gathered anew and asked for one more. The embedding of a question is given, and no HTTP is in it.
+
+Points lie in clusters, 50 to each, and questions come from the same clusters: uniform points have no neighbours to
+speak of. What is right is counted by brute force over the stored values.
+"""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from sqlalchemy import insert, text
+
+from cluster.db.engine import Database
+from cluster.db.migrations import migrate
+from cluster.db.queries import embeddings
+from cluster.db.queries.asset_search import AssetFilter, ids_of
+from cluster.db.queries.embeddings import EmbeddingKind
+from cluster.db.tables.asset import Asset
+from cluster.db.tables.user import User
+from cluster.errors import IndexAway
+from cluster.launch import NAMESPACE, head_address
+from cluster.settings import read_settings
+from cluster.stack import Stack
+from cluster.storage.layout import StorageLayout
+from cluster.vectors.holder import IndexHolder
+from cluster.vectors.indexed import IndexedVectors
+from cluster.vectors.quick_shift import cluster_faces
+from cluster.vectors.ray_vectors import RayHolder
+from tests.contract.vectors import NOON, everything
+from tests.people_points import adjusted_rand_index, people_points
+
+SIZES = (10_000, 100_000, 1_000_000)
+DIMENSIONS, TO_A_CLUSTER, OWNERS = 512, 50, 50
+QUESTIONS, WARM_UP, DEEPEST = 200, 20, 100
+WRITTEN_AT_ONCE = 2_000
+FACES, FACES_TO_A_PERSON = 100_000, 50
+PATIENCE_S = 600.0
+SMART = EmbeddingKind.SMART_SEARCH
+
+Points = NDArray[np.float32]
+
+
+def run(databases: dict[str, str], sizes: Sequence[int] = SIZES, faces: int = FACES) -> dict[str, float]:
+    """`databases`: name → URL of an empty database. Keys `vectors.<name>.<size>.…` and `vectors.faces.…`."""
+    results = {f"vectors.faces.{key}": value for key, value in gather(faces).items()}
+    for name, url in databases.items():
+        with tempfile.TemporaryDirectory(prefix="hv") as folder:
+            environ = {
+                **os.environ,
+                "DB_URL": url,
+                "IMMICH_MEDIA_LOCATION": f"{folder}/m",
+                "HELIOSTAT_STATE_DIR": f"{folder}/s",
+                "IMMICH_PORT": "2398",
+                "HELIOSTAT_DASHBOARD": "false",
+                "PYTHONPATH": str(Path(__file__).parent.parent),
+            }
+            stack = Stack(read_settings(environ), environ)
+            stack.lock()
+            stack.start_ray()
+            try:
+                child = subprocess.run(
+                    [sys.executable, "-m", "bench.vectors", "--inside", *map(str, sizes)],
+                    env=stack.environment,
+                    stdout=subprocess.PIPE,
+                    check=True,
+                )
+                measured = json.loads(child.stdout.splitlines()[-1])
+                results |= {f"vectors.{name}.{key}": value for key, value in measured.items()}
+            finally:
+                stack.end_everything()
+    return results
+
+
+def gather(faces: int) -> dict[str, float]:
+    """A reset: everybody's faces from nothing, without the rows."""
+    points, truth = people_points(faces, faces // FACES_TO_A_PERSON, seed=1)
+    ids = new_ids(faces, seed=1)
+    started_s, cpu_s = time.perf_counter(), time.process_time()
+    groups = cluster_faces(points, ids, 0.5, 3)
+    spent = {"gather.s": time.perf_counter() - started_s, "gather.cpu_s": time.process_time() - cpu_s}
+    return {**spent, "count": faces, "gather.rand_index": adjusted_rand_index(groups, truth)}
+
+
+class Library:
+    """A growing library of one kind, and what of it is nearest by brute force."""
+
+    def __init__(self, database: Database, most: int) -> None:
+        self._database = database
+        self._chance = np.random.default_rng(1)
+        self._centres = self._directions(max(1, most // TO_A_CLUSTER))
+        self.owners = new_ids(OWNERS, seed=2)
+        self.ids: list[str] = []
+        self._owner_of = np.empty(0, np.int64)
+        self._stored: list[NDArray[np.float16]] = []
+        with database.session() as session:
+            times = dict.fromkeys(("profile_changed_at", "created_at", "updated_at"), NOON)
+            users = [{"id": owner, "email": f"{owner}@example.org", **times} for owner in self.owners]
+            session.execute(insert(User), users)
+
+    def draw(self, count: int) -> Points:
+        """Points from the clusters. Two of one cluster are about 0.4 apart."""
+        of = self._chance.integers(len(self._centres), size=count)
+        return unit_rows(self._centres[of] + 0.8 * self._directions(count))
+
+    def grow(self, size: int) -> float:
+        """Write up to `size` assets with embeddings; returns the seconds that the embeddings alone took."""
+        spent_s = 0.0
+        while len(self.ids) < size:
+            count = min(WRITTEN_AT_ONCE, size - len(self.ids))
+            ids, points = new_ids(count, seed=10 + len(self.ids)), self.draw(count)
+            owner_of = self._chance.integers(OWNERS, size=count)
+            with self._database.session() as session:
+                rows = [asset(one, self.owners[owner]) for one, owner in zip(ids, owner_of.tolist(), strict=True)]
+                session.execute(insert(Asset), rows)
+            started_s = time.perf_counter()
+            with self._database.session() as session:
+                embeddings.put(session, SMART, "bench", dict(zip(ids, points, strict=True)))
+            spent_s += time.perf_counter() - started_s
+            self.ids += ids
+            self._owner_of = np.concatenate([self._owner_of, owner_of])
+            self._stored.append(points.astype(np.float16))
+        return spent_s
+
+    def truth(self, questions: Points, owner: int | None) -> list[list[str]]:
+        """The ids of the DEEPEST nearest to each question, of all or of one owner's."""
+        nearest, far = np.empty((len(questions), 0), np.int64), np.empty((len(questions), 0), np.float32)
+        start = 0
+        for stored in self._stored:
+            rows = np.arange(start, start + len(stored))
+            start += len(stored)
+            kept = np.ones(len(rows), np.bool_) if owner is None else self._owner_of[rows] == owner
+            here = 1 - questions @ stored[kept].astype(np.float32).T
+            nearest = np.hstack([nearest, np.broadcast_to(rows[kept], here.shape)])
+            far = np.hstack([far, here])
+            order = np.argsort(far, axis=1, kind="stable")[:, :DEEPEST]
+            nearest, far = np.take_along_axis(nearest, order, 1), np.take_along_axis(far, order, 1)
+        return [[self.ids[row] for row in rows] for rows in nearest.tolist()]
+
+    def _directions(self, count: int) -> Points:
+        return unit_rows(self._chance.standard_normal((count, DIMENSIONS), np.float32))
+
+
+def measure(sizes: Sequence[int]) -> dict[str, float]:
+    """Inside the stack's environment, on its database."""
+    settings = read_settings(os.environ)
+    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    database = Database(settings.database_url)
+    migrate(database.durable)
+    folder = StorageLayout(settings.media_root).vectors_folder()
+    library, results = Library(database, max(sizes)), dict[str, float]()
+    for size in sizes:
+        before = len(library.ids)
+        results[f"{size}.put_per_s"] = (size - before) / library.grow(size)
+        say(f"{size} written")
+        if not database.is_sqlite:
+            with database.session() as session:
+                session.execute(text("ANALYZE"))
+        built = build(database, folder / str(size))
+        results |= {f"{size}.{key}": value for key, value in built.items()}
+        say(f"{size} built: {built}")
+        asked = ask(database, library, size)
+        results |= {f"{size}.{key}": value for key, value in asked.items()}
+        say(f"{size} asked: {asked}")
+    return results
+
+
+def build(database: Database, folder: Path) -> dict[str, float]:
+    """An index from the rows alone, with nothing on disk; and what one more embedding costs it."""
+    holder = IndexHolder(database, folder)
+    started_s, cpu_s = time.perf_counter(), time.process_time()
+    holder.search(SMART, np.eye(DIMENSIONS, dtype=np.float32)[0], 1)
+    holder.catch_up()
+    return {"build.s": time.perf_counter() - started_s, "build.cpu_s": time.process_time() - cpu_s}
+
+
+def ask(database: Database, library: Library, size: int) -> dict[str, float]:
+    """Through the actor, once it has everything."""
+    holder, results = RayHolder(), dict[str, float]()
+    vectors = IndexedVectors(holder)
+    wait_for_mark(holder, size)
+    questions = library.draw(WARM_UP + QUESTIONS)
+    everybody = everything().where(Asset.deleted_at.is_(None))
+    for name, owner in (("all", None), ("owner", 7)):
+        among = everybody if owner is None else ids_of(AssetFilter(owner_id=library.owners[owner]))
+        owner_id = None if owner is None else library.owners[owner]
+        truth = library.truth(questions, owner)
+        for limit in (10, DEEPEST):
+            spent_ms, right, there = list[float](), 0, 0
+            for question, expected in zip(questions, truth, strict=True):
+                started_s = time.perf_counter()
+                with database.reader() as session:
+                    found = vectors.nearest(session, SMART, question, limit, among, owner_id)
+                spent_ms.append((time.perf_counter() - started_s) * 1000)
+                right += len({match.id for match in found} & {*expected[:limit]})
+                there += len(expected[:limit])
+            counted = spent_ms[WARM_UP:]
+            results[f"{name}.recall_at_{limit}"] = right / there
+            results[f"{name}.limit{limit}.p50_ms"] = float(np.percentile(counted, 50))
+            results[f"{name}.limit{limit}.p99_ms"] = float(np.percentile(counted, 99))
+    return results
+
+
+def wait_for_mark(holder: RayHolder, mark: int) -> None:
+    """Until the actor has everything up to there, and has found time to learn its lists. Raises TimeoutError."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    question = np.eye(DIMENSIONS, dtype=np.float32)[0]
+    while time.monotonic() < deadline_s:
+        try:
+            if holder.search(SMART, question, 1).mark >= mark:
+                return
+        except IndexAway as away:
+            say(str(away))
+        time.sleep(0.5)
+    raise TimeoutError(f"the actor has not reached {mark}")
+
+
+def asset(asset_id: str, owner_id: str) -> dict[str, object]:
+    """A row of the timeline."""
+    times = dict.fromkeys(("file_created_at", "file_modified_at", "local_date_time", "created_at", "updated_at"), NOON)
+    path = {"original_path": f"/media/{asset_id}.jpg", "original_file_name": "a.jpg"}
+    return {"id": asset_id, "owner_id": owner_id, "type": "IMAGE", "checksum": os.urandom(20), **path, **times}
+
+
+def new_ids(count: int, seed: int) -> list[str]:
+    """Random, as ids are, and the same each time."""
+    chance = np.random.default_rng(seed)
+    return [str(uuid.UUID(bytes=chance.bytes(16))) for _ in range(count)]
+
+
+def unit_rows(points: Points) -> Points:
+    lengths: Points = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / lengths
+
+
+def say(what: str) -> None:
+    print(f"vectors: {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inside", nargs="+", type=int, required=True, metavar="SIZE")
+    print(json.dumps(measure(parser.parse_args().inside)))
