@@ -5,7 +5,6 @@ left out. Source: Vedaldi and Soatto, "Quick shift and kernel methods for mode s
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +18,7 @@ NOBODY = -1
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A piece of the table of all pairs. `similar`: a row for each of `rows`, a column for each of `columns`."""
-
-    rows: slice
-    columns: slice
-    similar: Floats
-
-    @property
-    def sides(self) -> Iterator[tuple[slice, slice, Floats]]:
-        """Each face of the tile once as the one that looks, at those it looks at."""
-        yield self.rows, self.columns, self.similar
-        if self.rows != self.columns:
-            yield self.columns, self.rows, self.similar.T
+Piece = tuple[slice, slice]
 
 
 def cluster_faces(
@@ -63,7 +47,7 @@ def cluster_faces(
     alike = _alike_side_by_side(points, near)
     points, order = points[alike], by_id[alike]
     core, rank, pieces = _densities(points, alike, near, min_faces, progress)
-    towards = _pointers(points, core, rank, near, pieces)
+    towards = _pointers(points, core, rank, near, pieces, progress)
     progress(1)
     roots = _roots(towards)
     roots[~core & (towards == np.arange(len(order)))] = NOBODY
@@ -93,12 +77,21 @@ def _alike_side_by_side(points: Floats, near: float) -> Numbers:
     return np.argsort(pivot, kind="stable")
 
 
-def _tiles(points: Floats, pieces: Sequence[tuple[slice, slice]]) -> Iterator[Tile]:
-    for rows, columns in pieces:
-        yield Tile(rows, columns, points[rows] @ points[columns].T)
+def _looks(points: Floats, piece: Piece, near: float) -> Iterator[tuple[Numbers, slice, Floats]]:
+    """Of a piece of the table of all pairs each face once as the one that looks at the others: those that have one
+    near, whom they look at, and how similar each is (a row for each that looks)."""
+    rows, columns = piece
+    similar = points[rows] @ points[columns].T
+    if rows == columns:  # nobody looks at themselves
+        np.fill_diagonal(similar, -2)
+    for looking, at, seen in ((rows, columns, similar), (columns, rows, similar.T))[: 1 + (rows != columns)]:
+        some = np.flatnonzero(seen.max(axis=1) >= near)
+        if not len(some):
+            return
+        yield looking.start + some, at, seen[some]
 
 
-def _half_of_all(count: int) -> list[tuple[slice, slice]]:
+def _half_of_all(count: int) -> list[Piece]:
     """Every pair once."""
     parts = [slice(start, min(start + TILE, count)) for start in range(0, count, TILE)]
     return [(rows, columns) for index, rows in enumerate(parts) for columns in parts[index:]]
@@ -106,49 +99,46 @@ def _half_of_all(count: int) -> list[tuple[slice, slice]]:
 
 def _densities(
     points: Floats, ids: Numbers, near: float, min_faces: int, progress: Callable[[float], None]
-) -> tuple[NDArray[np.bool_], Numbers, list[tuple[slice, slice]]]:
+) -> tuple[NDArray[np.bool_], Numbers, list[Piece]]:
     """Which faces are core; each one's rank by density, the densest first; the pieces that have a near pair."""
     count, dense = len(points), max(near, 1 - DENSITY_DISTANCE)
-    within, density = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    within, density = np.ones(count, np.int64), np.ones(count, np.int64)  # a face is near itself
     neighbour = np.full(count, -2, np.float32)
-    pieces, all_pieces = [], _half_of_all(count)
-    for done, tile in enumerate(_tiles(points, all_pieces)):
-        progress(0.9 * done / len(all_pieces))
-        if tile.rows != tile.columns and tile.similar.max() < near:
-            continue
-        pieces.append((tile.rows, tile.columns))
-        if tile.rows == tile.columns:  # a face is near itself, and no neighbour of itself
-            np.fill_diagonal(tile.similar, -2)
-            within[tile.rows] += 1
-            density[tile.rows] += 1
-        for looking, _, similar in tile.sides:
+    pieces, all_pieces = list[Piece](), _half_of_all(count)
+    for done, piece in enumerate(all_pieces):
+        progress(0.8 * done / len(all_pieces))
+        for looking, _, similar in _looks(points, piece, near):
             within[looking] += np.count_nonzero(similar >= near, axis=1)
             density[looking] += np.count_nonzero(similar >= dense, axis=1)
             neighbour[looking] = np.maximum(neighbour[looking], similar.max(axis=1))
+            if piece not in pieces[-1:]:
+                pieces.append(piece)
     rank = np.empty(count, np.int64)
     rank[np.lexsort((ids, -neighbour, -density))] = np.arange(count)
     return within >= min_faces, rank, pieces
 
 
 def _pointers(
-    points: Floats, core: NDArray[np.bool_], rank: Numbers, near: float, pieces: Sequence[tuple[slice, slice]]
+    points: Floats,
+    core: NDArray[np.bool_],
+    rank: Numbers,
+    near: float,
+    pieces: Sequence[Piece],
+    progress: Callable[[float], None],
 ) -> Numbers:
     """Where each face points: itself when there is no core face near, or none that is denser."""
-    count = len(points)
-    towards, best = np.arange(count), np.full(count, near, np.float32)
-    looks_from = np.where(core, rank, count).astype(np.int32)  # who is no core looks at every core face
-    is_seen_at = np.where(core, rank, count).astype(np.int32)
-    for tile in _tiles(points, pieces):
-        for looking, at, similar in tile.sides:
-            seen = np.where(is_seen_at[at] < looks_from[looking, None], similar, np.float32(-2))
-            chosen = np.argmax(seen, axis=1)
-            value = seen[np.arange(len(chosen)), chosen]
-            # the first of equals is kept; one that is just near enough counts
-            better = (value > best[looking]) | (
-                (value == best[looking]) & (towards[looking] == np.arange(count)[looking])
-            )
-            towards[looking] = np.where(better, chosen + at.start, towards[looking])
-            best[looking] = np.where(better, value, best[looking])
+    towards = np.arange(len(points))
+    best = np.full(len(points), np.nextafter(np.float32(near), np.float32(-2)))
+    place = np.where(core, rank, len(points)).astype(np.int32)  # whoever is no core looks at every core face
+    for done, piece in enumerate(pieces):
+        progress(0.8 + 0.2 * done / len(pieces))
+        for looking, at, similar in _looks(points, piece, near):
+            denser = np.where(place[at] < place[looking, None], similar, np.float32(-2))
+            nearest = np.argmax(denser, axis=1)
+            value = denser[np.arange(len(nearest)), nearest]
+            better = value > best[looking]
+            towards[looking[better]] = at.start + nearest[better]
+            best[looking[better]] = value[better]
     return towards
 
 
