@@ -18,10 +18,11 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import numpy as np
 import ray
 from numpy.typing import NDArray
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from cluster.db.engine import Database
 from cluster.db.migrations import migrate
@@ -29,16 +30,21 @@ from cluster.db.queries import embeddings
 from cluster.db.queries.asset_search import AssetFilter, ids_of
 from cluster.db.queries.embeddings import EmbeddingKind
 from cluster.db.tables.asset import Asset
-from cluster.db.tables.user import User
+from cluster.db.tables.person import AssetFace
+from cluster.db.tables.user import ApiKey, User
 from cluster.errors import IndexAway
 from cluster.launch import NAMESPACE, head_address
-from cluster.settings import read_settings
+from cluster.settings import Settings, read_settings
 from cluster.stack import Stack
 from cluster.storage.layout import StorageLayout
 from cluster.vectors.holder import IndexHolder
 from cluster.vectors.indexed import IndexedVectors
 from cluster.vectors.quick_shift import cluster_faces
 from cluster.vectors.ray_vectors import RayHolder
+from serve_app.app import create_app
+from serve_app.bootstrap import build_services
+from serve_app.deps import hashed
+from tests.api_stack import ApiStack, served
 from tests.contract.vectors import NOON, everything
 from tests.people_points import adjusted_rand_index, people_points
 
@@ -48,7 +54,9 @@ QUESTIONS, WARM_UP, DEEPEST = 200, 20, 100
 WRITTEN_AT_ONCE = 2_000
 FACES, FACES_TO_A_PERSON = 100_000, 50
 PATIENCE_S = 600.0
-SMART = EmbeddingKind.SMART_SEARCH
+SMART, FACE = EmbeddingKind.SMART_SEARCH, EmbeddingKind.FACE_SEARCH
+MODEL, OWNER = "ViT-B-32__openai", 7
+"""What the config has by default, and of the owners the one who asks."""
 
 Points = NDArray[np.float32]
 
@@ -127,7 +135,7 @@ class Library:
                 session.execute(insert(Asset), rows)
             started_s = time.perf_counter()
             with self._database.session() as session:
-                embeddings.put(session, SMART, "bench", dict(zip(ids, points, strict=True)))
+                embeddings.put(session, SMART, MODEL, dict(zip(ids, points, strict=True)))
             spent_s += time.perf_counter() - started_s
             self.ids += ids
             self._owner_of = np.concatenate([self._owner_of, owner_of])
@@ -174,7 +182,10 @@ def measure(sizes: Sequence[int]) -> dict[str, float]:
         asked = ask(database, library, size)
         results |= {f"{size}.{key}": value for key, value in asked.items()}
         say(f"{size} asked: {asked}")
-    return results
+    over_http = ask_over_http(settings, library)
+    results |= {f"{max(sizes)}.{key}": value for key, value in over_http.items()}
+    say(f"over HTTP: {over_http}")
+    return results | ask_for_faces(database, library)
 
 
 def build(database: Database, folder: Path) -> dict[str, float]:
@@ -190,10 +201,10 @@ def ask(database: Database, library: Library, size: int) -> dict[str, float]:
     """Through the actor, once it has everything."""
     holder, results = RayHolder(), dict[str, float]()
     vectors = IndexedVectors(holder)
-    wait_for_mark(holder, size)
+    wait_for_mark(holder, SMART, size)
     questions = library.draw(WARM_UP + QUESTIONS)
     everybody = everything().where(Asset.deleted_at.is_(None))
-    for name, owner in (("all", None), ("owner", 7)):
+    for name, owner in (("all", None), ("owner", OWNER)):
         among = everybody if owner is None else ids_of(AssetFilter(owner_id=library.owners[owner]))
         owner_id = None if owner is None else library.owners[owner]
         truth = library.truth(questions, owner)
@@ -206,20 +217,73 @@ def ask(database: Database, library: Library, size: int) -> dict[str, float]:
                 spent_ms.append((time.perf_counter() - started_s) * 1000)
                 right += len({match.id for match in found} & {*expected[:limit]})
                 there += len(expected[:limit])
-            counted = spent_ms[WARM_UP:]
             results[f"{name}.recall_at_{limit}"] = right / there
-            results[f"{name}.limit{limit}.p50_ms"] = float(np.percentile(counted, 50))
-            results[f"{name}.limit{limit}.p99_ms"] = float(np.percentile(counted, 99))
+            results |= {f"{name}.limit{limit}.{key}": value for key, value in percentiles(spent_ms).items()}
     return results
 
 
-def wait_for_mark(holder: RayHolder, mark: int) -> None:
-    """Until the actor has everything up to there, and has found time to learn its lists. Raises TimeoutError."""
+def ask_over_http(settings: Settings, library: Library) -> dict[str, float]:
+    """A whole request of the owner with a fiftieth: what looks like a picture of theirs, the first page of 100."""
+    services = build_services(settings, IndexedVectors(RayHolder()))
+    key, owner_id = uuid.uuid4().hex, library.owners[OWNER]
+    times = {"created_at": NOON, "updated_at": NOON}
+    named = {"id": str(uuid.uuid4()), "name": "bench", "permissions": ["all"], "key_sha256": hashed(key)}
+    with services.database.session() as session:
+        session.execute(insert(ApiKey).values(user_id=owner_id, **named, **times))
+        ids = session.scalars(ids_of(AssetFilter(owner_id=owner_id)).limit(WARM_UP + QUESTIONS)).all()
+    spent_ms = list[float]()
+    with (
+        served(ApiStack(services, create_app(services))) as url,
+        httpx.Client(base_url=f"{url}/api", headers={"x-api-key": key}) as client,
+    ):
+        for asset_id in ids:
+            started_s = time.perf_counter()
+            answer = client.post("/search/smart", json={"queryAssetId": asset_id, "size": DEEPEST})
+            spent_ms.append((time.perf_counter() - started_s) * 1000)
+            assert answer.json()["assets"]["items"][0]["id"] == asset_id, answer.text
+    return {f"owner.http.{key}": value for key, value in percentiles(spent_ms).items()}
+
+
+def ask_for_faces(database: Database, library: Library) -> dict[str, float]:
+    """What one new face asks for, at FACES faces of one user: its three nearest within 0.5, through the actor."""
+    points, _ = people_points(FACES + WARM_UP + QUESTIONS, FACES // FACES_TO_A_PERSON, seed=2)
+    ids, owner_id = new_ids(FACES, seed=3), library.owners[OWNER]
+    times = {"created_at": NOON, "updated_at": NOON}
+    with database.reader() as session:
+        assets = session.scalars(ids_of(AssetFilter(owner_id=owner_id)).limit(FACES)).all()
+    for start in range(0, FACES, WRITTEN_AT_ONCE):
+        part = ids[start : start + WRITTEN_AT_ONCE]
+        rows = [{"id": one, "asset_id": assets[index % len(assets)], **times} for index, one in enumerate(part, start)]
+        with database.session() as session:
+            session.execute(insert(AssetFace), rows)
+            embeddings.put(session, FACE, "bench", dict(zip(part, points[start : start + len(part)], strict=True)))
+    holder = RayHolder()
+    vectors = IndexedVectors(holder)
+    wait_for_mark(holder, FACE, FACES)
+    among = select(AssetFace.id).join(Asset, Asset.id == AssetFace.asset_id)
+    among = among.where(Asset.owner_id == owner_id, Asset.deleted_at.is_(None))
+    spent_ms = list[float]()
+    for question in points[FACES:]:
+        started_s = time.perf_counter()
+        with database.reader() as session:
+            vectors.within(session, FACE, question, 0.5, 3, among, owner_id)
+        spent_ms.append((time.perf_counter() - started_s) * 1000)
+    return {f"faces.one_more.{key}": value for key, value in percentiles(spent_ms).items()}
+
+
+def percentiles(spent_ms: Sequence[float]) -> dict[str, float]:
+    """Without those that warmed up."""
+    counted = spent_ms[WARM_UP:]
+    return {"p50_ms": float(np.percentile(counted, 50)), "p99_ms": float(np.percentile(counted, 99))}
+
+
+def wait_for_mark(holder: RayHolder, kind: EmbeddingKind, mark: int) -> None:
+    """Until the actor has everything up to there. Raises TimeoutError."""
     deadline_s = time.monotonic() + PATIENCE_S
     question = np.eye(DIMENSIONS, dtype=np.float32)[0]
     while time.monotonic() < deadline_s:
         try:
-            if holder.search(SMART, question, 1).mark >= mark:
+            if holder.search(kind, question, 1).mark >= mark:
                 return
         except IndexAway as away:
             say(str(away))

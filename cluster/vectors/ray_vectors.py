@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 VECTORS_ACTOR = "heliostat-vectors"
 QUESTIONS_AT_ONCE = 4
-UNTIL_ANSWERED_S = 20.0
-"""Long enough for a large index to be read from its file."""
+UNTIL_ANSWERED_S = 8.0
+"""Long enough for the actor to start. Whoever asks may hold SQLite's write lock, for which others wait ten seconds."""
 AWAY_S = 10.0
 """After a failure nobody asks for this long: the rows answer meanwhile."""
 
