@@ -1,9 +1,9 @@
-"""The `heliostat` command: up, upload, jobs, demo, doctor, migrate, restore, reconcile."""
+"""The `heliostat` command: up, upload, jobs, demo, doctor, models, migrate, restore, reconcile."""
 
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from serve_app.client import ApiClient
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+models = typer.Typer(no_args_is_help=True, help="The models for search, faces and text: what is there, and get more.")
+app.add_typer(models, name="models")
 
+ModelName = Annotated[str, typer.Argument(help="Immich's name of the model: ViT-B-32__openai, buffalo_l, …")]
+Kind = Annotated[Literal["clip", "facial-recognition", "ocr"], typer.Argument(help="what the model is for")]
 Url = Annotated[str, typer.Option(envvar="IMMICH_INSTANCE_URL", help="address of the server")]
 Key = Annotated[str, typer.Option(envvar="IMMICH_API_KEY", help="API key; or --email and --password")]
 Email = Annotated[str, typer.Option(help="sign in as")]
@@ -133,6 +137,47 @@ def doctor() -> None:
 
     if not report(examine(_settings()), Console()):
         raise typer.Exit(1)
+
+
+@models.command("list")
+def list_models(
+    verify: Annotated[bool, typer.Option("--verify", help="read every file and compare its SHA-256")] = False,
+) -> None:
+    """Which models are there, and which the settings want."""
+    from rich.console import Console
+
+    from serve_app.cli_models import config_in_force
+    from serve_app.cli_models import list_models as show
+
+    settings = _settings()
+    if not show(settings, config_in_force(settings), Console(), verify=verify):
+        raise typer.Exit(1)
+
+
+@models.command()
+def fetch(kind: Kind, name: ModelName) -> None:
+    """Download a model from the hub into the model folder."""
+    from rich.console import Console
+
+    from serve_app.cli_models import fetch as fetch_one
+    from tasks.ml.weights import ModelKind, Weights
+
+    fetch_one(_settings(), Weights(ModelKind(kind), name), Console())
+
+
+@models.command()
+def add(
+    kind: Kind,
+    name: ModelName,
+    source: Annotated[Path, typer.Argument(exists=True, help="a folder, a zip archive or a file")],
+) -> None:
+    """Copy a model that you have into the model folder."""
+    from rich.console import Console
+
+    from serve_app.cli_models import add as add_one
+    from tasks.ml.weights import ModelKind, Weights
+
+    add_one(_settings(), Weights(ModelKind(kind), name), source, Console())
 
 
 @app.command()

@@ -12,7 +12,12 @@ from rich.table import Table
 
 from cluster.db.engine import Database
 from cluster.errors import HeliostatError
+from cluster.names import WorkerName
 from cluster.settings import Settings
+from cluster.workers import node_duties
+from serve_app.cli_models import config_in_force, missing_models
+from tasks.missing_weights import wanted_weights
+from tasks.registry import JOBS
 
 PROGRAMS = {
     "ffmpeg": "apt-get install ffmpeg",
@@ -35,7 +40,8 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Every check, in order."""
     programs = [_program(name) for name in PROGRAMS]
-    return [_python(), _pillow(), _pillow_formats(), *programs, _database(settings), _media(settings), _shared_memory()]
+    here = [_python(), _pillow(), _pillow_formats(), *programs, _database(settings), _media(settings), _shared_memory()]
+    return here + ([_torch(), _faces_and_texts(), *_models(settings)] if _computes(settings) else [])
 
 
 def report(findings: list[Finding], console: Console) -> bool:
@@ -103,6 +109,54 @@ def _media(settings: Settings) -> Finding:
     free_gb = shutil.disk_usage(existing).free / 1e9
     cure = "" if free_gb > 1 else "less than 1 GB is free there: make room or choose another IMMICH_MEDIA_LOCATION"
     return Finding("media folder", f"{root}, {free_gb:.0f} GB free", cure)
+
+
+def _computes(settings: Settings) -> bool:
+    """Whether this node's workers load models."""
+    return WorkerName.MACHINE_LEARNING in node_duties(settings.workers_include, settings.workers_exclude).workers
+
+
+def _torch() -> Finding:
+    """Imported for real: its parts fit each other or they do not."""
+    try:
+        from tasks.ml.clip import best_runtime
+        from tasks.ml.torchvision_operators import define_missing_operators
+
+        define_missing_operators()
+        import open_clip
+        import torch
+
+        found = f"{torch.__version__}, open_clip {open_clip.__version__}; pictures with {best_runtime()}"
+    except Exception as error:
+        return Finding("torch", f"cannot be used: {error}", WITHOUT_ML)
+    return Finding("torch", found)
+
+
+def _faces_and_texts() -> Finding:
+    try:
+        import cv2
+        import insightface
+        import onnxruntime
+        import rapidocr  # noqa: F401 - that it can be
+
+        found = f"{onnxruntime.__version__}, insightface {insightface.__version__}, OpenCV {cv2.__version__}"
+    except Exception as error:
+        return Finding("ONNX Runtime", f"cannot be used: {error}", WITHOUT_ML)
+    return Finding("ONNX Runtime", found)
+
+
+WITHOUT_ML = "`make run` installs it; a node without models has IMMICH_WORKERS_EXCLUDE=machine-learning"
+
+
+def _models(settings: Settings) -> list[Finding]:
+    """What the settings want, each with its place."""
+    config = config_in_force(settings)
+    missing = {(one.model, one.wanted_path): one.fix for one in missing_models(settings, config)}
+    findings = []
+    for weights in wanted_weights(JOBS, config):
+        place = str(weights.folder(settings.model_folder))
+        findings.append(Finding(f"model, {weights.kind}", place, missing.get((weights.name, place), "")))
+    return findings
 
 
 def _shared_memory() -> Finding:

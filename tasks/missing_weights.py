@@ -2,16 +2,22 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cluster.errors import ModelUnavailable
 from cluster.names import QUEUE_OF_JOB, QueueName
 from cluster.system_config import SystemConfig
 from tasks.job import AnyJob, Job
-from tasks.ml.weights import find_weights, is_being_written
+from tasks.ml.weights import Weights, find_weights, is_being_written
 
 LOOK_EVERY_S = 2.0
+
+
+def wanted_weights(jobs: Iterable[AnyJob], config: SystemConfig) -> list[Weights]:
+    """The weights that these jobs need with this config, each once."""
+    wanted = (job.weights(config) for job in jobs if isinstance(job, Job))
+    return list(dict.fromkeys(weights for weights in wanted if weights is not None))
 
 
 class MissingWeights:
@@ -41,11 +47,7 @@ class MissingWeights:
             return said
 
     def _look(self, queue: QueueName) -> str:
-        config = self._config()
-        for job in self._jobs_of[queue]:
-            weights = job.weights(config)
-            if weights is None:
-                continue
+        for weights in wanted_weights(self._jobs_of[queue], self._config()):
             try:
                 folder = find_weights(self._model_folder, weights)
             except ModelUnavailable as missing:
