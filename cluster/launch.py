@@ -57,6 +57,8 @@ def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
         "RAY_enable_infeasible_task_early_exit": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        # weights come from the model folder; a library that looks for them elsewhere would wait for a hub
+        "HF_HUB_OFFLINE": "1",
         # workers start with the environment of media work, so those that Ray starts ahead would never be used;
         # a worker costs 1.6 s of CPU to start, so it stays for the next trickle of uploads
         "RAY_prestart_worker_first_driver": "0",

@@ -1,7 +1,7 @@
 """The one place that wires everything: settings → database, store, layout → services for the API, loops for Ray."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -68,11 +68,17 @@ def build_handlers(services: Services) -> dict[JobName, Handler]:
     return bind(registry.JOBS, contexts)
 
 
-def build_controller(services: Services, submitters: Mapping[Place, Submitter], nodes: RayNodes) -> Controller:
-    """The loops of this stack's controller, not started."""
+def build_controller(
+    services: Services,
+    submitters: Mapping[Place, Submitter],
+    nodes: RayNodes,
+    pool_trouble: Callable[[QueueName], str],
+) -> Controller:
+    """The loops of this stack's controller, not started. `pool_trouble`: why a queue's models could not be loaded."""
     settings = services.settings
     changes = Changes(services.database)
     config = LiveConfig(services)
+    missing = MissingWeights(registry.JOBS, settings.model_folder, config.current)
 
     return Controller(
         services.store,
@@ -89,7 +95,7 @@ def build_controller(services: Services, submitters: Mapping[Place, Submitter], 
             sweep_files=lambda: sweep_files(services),
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
-            model_trouble=MissingWeights(registry.JOBS, settings.model_folder, config.current).reason,
+            model_trouble=lambda queue: missing.reason(queue) or pool_trouble(queue),
         ),
         on_failed=follow_failure,
     )

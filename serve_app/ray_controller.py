@@ -63,11 +63,13 @@ class ControllerActor:
         configure_logging(settings, "Microservices")
         services = build_services(settings, IndexedVectors(RayHolder()))
         nodes = RayNodes()
+        runner = RayRunner(nodes)
         submitters: dict[Place, Submitter] = {
-            Place.CLUSTER: RayRunner(nodes),
+            Place.CLUSTER: runner,
             Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor),
         }
-        self._controller = build_controller(services, submitters, nodes)
+        self._controller = build_controller(services, submitters, nodes, runner.models.trouble)
+        runner.models.heard = self._controller.beat
         self._controller.start()
 
     def beat(self, beats: "Iterable[Beat]") -> set[str]:

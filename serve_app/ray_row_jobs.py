@@ -12,7 +12,7 @@ from cluster.loops.submitter import Call, CallEnd, CallReturned
 from cluster.names import QueueName, WorkerName
 from cluster.ray_nodes import RayNodes
 from cluster.workers import worker_label
-from tasks.ray_runner import lost_or_crashed
+from tasks.ray_ends import lost_or_crashed
 
 ROW_JOBS_ACTOR = "heliostat-row-jobs"
 PAGES_AT_ONCE = 4

@@ -1,6 +1,7 @@
 """JobSpec → Ray task: the Submitter on the cluster. Ray never retries: attempts are ours, and counted.
 
 Each call is one Ray task named after its job, with the CPUs, GPUs and memory of its spec and the label of its queue.
+Calls of jobs that keep a model go to the processes of its pool.
 """
 
 import logging
@@ -9,14 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray import exceptions
 
-from cluster.loops.submitter import Call, CallEnd, CallLost, CallReturned, LossReason
+from cluster.loops.submitter import Call, CallEnd, CallLost, LossReason
 from cluster.names import JobName, QueueName
-from cluster.queue.job import Crashed, FailedAttempt, JobSpec, WorkResult
+from cluster.queue.job import JobSpec
 from cluster.ray_nodes import RayNodes
 from cluster.workers import queue_label
 from tasks import ray_worker
+from tasks.ray_ends import crashed_call, end_of_call
+from tasks.ray_models import RayModels
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +49,25 @@ def task_options(spec: JobSpec, queue: QueueName) -> dict[str, Any]:
 
 
 class RayRunner:
-    """Submits calls as Ray tasks and reports how each ended."""
+    """Submits calls as Ray tasks, or to `models`, and reports how each ended."""
 
-    def __init__(self, nodes: RayNodes, run_call: Callable[[bytes], bytes] = ray_worker.run_call) -> None:
+    def __init__(
+        self,
+        nodes: RayNodes,
+        run_call: Callable[[bytes], bytes] = ray_worker.run_call,
+        models: RayModels | None = None,
+    ) -> None:
         self._nodes = nodes
+        self.models = models or RayModels(nodes)
         self._task = ray.remote(run_call)
         self._tasks: dict[tuple[JobName, QueueName], Any] = {}
         self._refs: dict[str, ray.ObjectRef[Any]] = {}
         self._lock = threading.Lock()
 
     def submit(self, call: Call, on_end: OnEnd) -> None:
+        if call.spec.pool is not None:
+            self.models.submit(call, call.spec.pool, on_end)
+            return
         try:
             tickets = [lease.ticket for lease in call.leases]
             packed = ray_worker.packed_call(call.spec.name, call.call_id, tickets, call.inputs)
@@ -71,6 +82,7 @@ class RayRunner:
     def cancel(self, call_id: str) -> None:
         """First by an interrupt, in which a job ends its program and deletes what it wrote; a worker that does not end
         by that is killed."""
+        self.models.cancel(call_id)
         with self._lock:
             ref = self._refs.get(call_id)
         if ref is None:
@@ -104,46 +116,3 @@ class RayRunner:
             log.exception("the answer to a call of %s could not be read", call.spec.name)
             end = crashed_call(call, error)
         on_end(end)
-
-
-def end_of_call(call: Call, error: BaseException | None, future: Any) -> CallEnd:
-    """What Ray's answer means."""
-    if error is None:
-        return CallReturned(call, call.results(*ray_worker.unpacked_answer(future.result())))
-    return lost_or_crashed(call, error)
-
-
-def lost_or_crashed(call: Call, error: BaseException) -> CallEnd:
-    """Ray's own errors are losses; any other was raised around the call's jobs."""
-    for kind, reason in LOSSES:
-        if isinstance(error, kind):
-            return CallLost(call, reason, _first_line(error))
-    return crashed_call(call, error)
-
-
-# the order matters: a task's own exception comes wrapped, and some of these are kinds of others
-LOSSES: tuple[tuple[type[BaseException], LossReason], ...] = (
-    (exceptions.TaskCancelledError, LossReason.CANCELLED),
-    (exceptions.TaskUnschedulableError, LossReason.UNSCHEDULABLE),
-    (exceptions.ActorUnschedulableError, LossReason.UNSCHEDULABLE),
-    (exceptions.OutOfMemoryError, LossReason.MEMORY),
-    (exceptions.NodeDiedError, LossReason.NODE),
-    (exceptions.LocalRayletDiedError, LossReason.CONTROLLER),
-    (exceptions.OwnerDiedError, LossReason.CONTROLLER),
-    (exceptions.WorkerCrashedError, LossReason.WORKER),
-    (exceptions.ActorUnavailableError, LossReason.UNSCHEDULABLE),
-    (exceptions.RayActorError, LossReason.WORKER),
-    (exceptions.RuntimeEnvSetupError, LossReason.NODE),
-    (exceptions.ObjectLostError, LossReason.NODE),
-)
-
-
-def crashed_call(call: Call, error: BaseException) -> CallReturned:
-    """The call itself failed around its jobs: every job has a failed attempt."""
-    attempt = FailedAttempt(type(error).__name__, _first_line(error), str(error)[-4000:])
-    return CallReturned(call, tuple(WorkResult(lease, Crashed(attempt, retryable=True)) for lease in call.leases))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -106,6 +106,11 @@ def _process_parts() -> tuple[Beater, Tools]:
         return _beater, _tools
 
 
+def process_tools() -> Tools:
+    """The tools that every call in this process works with."""
+    return _process_parts()[1]
+
+
 @contextmanager
 def beating(call_id: str, tools: Tools) -> Iterator[Callable[[int | None], None]]:
     """While this is open the process beats for the call, and says how far `tools` was told that its job is; what it

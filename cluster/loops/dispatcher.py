@@ -231,7 +231,8 @@ class Dispatcher:
         return max(spec.batch for spec in self._specs_of[queue])
 
     def _cpu_room(self) -> float:
-        return self._cpus() * CALLS_AHEAD - self._in_flight.load
+        self._in_flight.cpus = cpus = self._cpus()
+        return cpus * CALLS_AHEAD - self._in_flight.load
 
     def _fair(self, queues: Iterable[QueueName]) -> list[QueueName]:
         """Start with another queue each time, so that none is always last but those that are meant to be."""

@@ -5,6 +5,7 @@ and only what is heard is extended. A call that Ray still keeps in its own line 
 believed for `START_GRACE_S`.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -49,10 +50,12 @@ class OutCall:
 
 
 class InFlight:
-    """Thread-safe book of the calls that are out. Seconds are monotonic."""
+    """Thread-safe book of the calls that are out. Seconds are monotonic. `cpus`: what the cluster has; a model on a
+    small node takes no more threads than there are."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
+        self.cpus = math.inf
         self._lock = threading.Lock()
         self._calls: dict[str, OutCall] = {}
         self._per_queue: dict[QueueName, int] = {}
@@ -83,7 +86,8 @@ class InFlight:
         if spec.place is Place.ROW_JOBS:
             return 0.0
         share = self._usual_s.get(spec.name, FULL_CALL_S) / FULL_CALL_S
-        return spec.resources.cpus * min(1.0, max(LEAST_WEIGHT, share))
+        cpus = spec.resources.cpus if spec.pool is None else min(spec.pool.cpus, self.cpus)
+        return cpus * min(1.0, max(LEAST_WEIGHT, share))
 
     def beat(self, beats: Iterable[Beat]) -> set[str]:
         """Note what is heard; returns the ids of calls that the worker must drop, since nobody waits for them."""

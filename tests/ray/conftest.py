@@ -26,7 +26,7 @@ from cluster.stack import Stack
 from cluster.workers import queue_label
 from tests.api_stack import free_port
 from tests.e2e.real_stack import kill, marked_processes, wait_until
-from tests.ray.odd_jobs import AWAY_QUEUE, HOME_QUEUE
+from tests.ray.odd_jobs import AWAY_MODEL_QUEUE, AWAY_QUEUE, HOME_QUEUE
 from tests.shared_media import REPOSITORY
 
 PORT = 3417
@@ -122,7 +122,7 @@ NODE_PORTS = (
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayBench]:
-    """Ray with one node that serves every queue but one."""
+    """Ray with one node that serves every queue but two."""
     folder = tmp_path_factory.mktemp("ray")
     state_dir = Path("/tmp") / f"hr-{secrets.token_hex(4)}"
     environ = {
@@ -131,7 +131,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayBench]:
         "PYTHONPATH": str(REPOSITORY),
         "IMMICH_PORT": str(PORT),
         "IMMICH_MEDIA_LOCATION": str(folder / "media"),
-        "IMMICH_WORKERS_EXCLUDE": AWAY_QUEUE.value,
+        "IMMICH_WORKERS_EXCLUDE": f"{AWAY_QUEUE},{AWAY_MODEL_QUEUE}",
         "DB_URL": f"sqlite:///{folder / 'queue.db'}",
         "HELIOSTAT_STATE_DIR": str(state_dir),
         "HELIOSTAT_DASHBOARD": "false",

@@ -13,21 +13,30 @@ from typing import Any
 
 import ray
 
+from cluster.errors import ModelUnavailable, UnreadableImage
 from cluster.names import JobName, QueueName
-from cluster.queue.job import JobSpec, Lease, Loaded, NewJob, Payload
+from cluster.queue.job import JobSpec, Lease, Loaded, ModelPool, NewJob, Payload
 from cluster.queue.retry import RetryPolicy
 from tasks import ray_worker, registry
 from tasks.job import NO_FACTS, Context, Job
+from tasks.ray_models import ModelActor
 from tasks.tools import Tools
 
 HOME, AWAY = JobName.LIBRARY_DELETE_CHECK, JobName.OCR
 HOME_QUEUE, AWAY_QUEUE = QueueName.LIBRARY, QueueName.OCR
 """The head serves the first; a node that serves the second joins when a test says so."""
+MODEL, AWAY_MODEL = JobName.SMART_SEARCH, JobName.ASSET_DETECT_FACES
+MODEL_QUEUE, AWAY_MODEL_QUEUE = QueueName.SMART_SEARCH, QueueName.FACE_DETECTION
+"""The same with a model, kept by a pool."""
 
 BATCH = 4
 TIMEOUT_S = 3.0
 RETRY = RetryPolicy(attempts=2, first_delay_s=0.2, factor=1.0, jitter=0.0)
 BEAT_EVERY_S = 0.3
+IDLE_TTL_S = 4.0
+RECYCLE_AFTER = 6
+POOL = ModelPool("odd", cpus=2, memory_mb=50, idle_ttl_s=IDLE_TTL_S, recycle_after_batches=RECYCLE_AFTER)
+AWAY_POOL = ModelPool("odd away", memory_mb=50)
 
 
 def order(log: Path, name: JobName = HOME, **orders: Any) -> NewJob:
@@ -45,11 +54,12 @@ def _load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
     return [lease.payload for lease in leases]
 
 
-def _work(given: Payload, tools: Tools) -> str:
+def _work(given: Payload, tools: Tools, together: int = 1) -> str:
     log = Path(given["log"])
     before = len(runs(log))
     context = ray.get_runtime_context()
     line = {"pid": os.getpid(), "node": context.get_node_id(), "task": context.get_task_name(), "token": tools.token}
+    line["together"] = together
     with log.open("a") as file:
         file.write(json.dumps(line) + "\n")
     if before < given.get("die", 0):
@@ -69,6 +79,23 @@ def _work(given: Payload, tools: Tools) -> str:
     return str(log)
 
 
+def _warm(given: Payload, tools: Tools) -> str:
+    """The model is a file: while it is not there, nothing is loaded."""
+    if not Path(given.get("weights", __file__)).exists():
+        raise ModelUnavailable("odd", given["weights"], "put it there")
+    return tools.models.get("odd", given.get("weights"), lambda: f"loaded by {os.getpid()}")
+
+
+def _work_batch(inputs: Sequence[Payload], tools: Tools) -> Sequence[Any]:
+    """Each as `_work` does; a `bad` one is no good. All see the model that this process has loaded."""
+    outputs: list[Any] = []
+    for given in inputs:
+        assert _warm(given, tools) == f"loaded by {os.getpid()}"
+        log = _work(given, tools, len(inputs))
+        outputs.append(UnreadableImage(log, "bad on order") if given.get("bad") else log)
+    return outputs
+
+
 def _sleep(seconds: float) -> None:
     """In steps: Ray's interrupt waits for the end of a system call."""
     until_s = time.monotonic() + seconds
@@ -81,15 +108,39 @@ def _save(context: Context, lease: Lease, output: str) -> frozenset[Any]:
 
 
 def odd_jobs() -> dict[JobName, Job]:
-    """One for each queue."""
-    return {
+    """One for each queue, and one with a model for each."""
+    plain = {
         name: Job(JobSpec(name, batch=BATCH, timeout_s=TIMEOUT_S, retry=RETRY), _load, _work, _save)
         for name in (HOME, AWAY)
     }
+    pooled = {
+        name: Job(
+            JobSpec(name, batch=BATCH, timeout_s=TIMEOUT_S, retry=RETRY, pool=pool),
+            _load,
+            _work,
+            _save,
+            work_batch=_work_batch,
+            warm=_warm,
+        )
+        for name, pool in ((MODEL, POOL), (AWAY_MODEL, AWAY_POOL))
+    }
+    return plain | pooled
 
 
 def run_call(packed: bytes) -> bytes:
     """The worker's side, with the odd jobs in the registry of its process and a faster beat."""
+    _be_odd()
+    return ray_worker.run_call(packed)
+
+
+class OddModelActor(ModelActor):
+    """The same for a process of a pool."""
+
+    def __init__(self, threads: int) -> None:
+        _be_odd()
+        super().__init__(threads)
+
+
+def _be_odd() -> None:
     registry._by_name().update(odd_jobs())
     ray_worker.FIRST_BEAT_S = ray_worker.EVERY_S = BEAT_EVERY_S
-    return ray_worker.run_call(packed)

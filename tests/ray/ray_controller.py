@@ -24,9 +24,11 @@ from cluster.ray_nodes import RayNodes
 from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
 from cluster.vectors.exact import ExactVectors
+from tasks import ray_models
 from tasks.binding import BoundJob, Contexts
+from tasks.ray_models import RayModels
 from tasks.ray_runner import RayRunner
-from tests.ray.odd_jobs import odd_jobs, run_call
+from tests.ray.odd_jobs import OddModelActor, odd_jobs, run_call
 
 LEASE_S, SILENCE_S, KEEP_EVERY_S = 3.0, 2.0, 0.5
 """Thirty, twenty and four seconds in the server: a test cannot wait that long."""
@@ -46,7 +48,8 @@ class OddController:
             store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock(), ExactVectors()
         )  # type: ignore[arg-type, return-value]
         nodes = RayNodes()
-        runner = RayRunner(nodes, run_call)
+        ray_models.TROUBLE_S = 2.0
+        runner = RayRunner(nodes, run_call, RayModels(nodes, OddModelActor))
         self._controller = Controller(
             store,
             {name: BoundJob(job, contexts) for name, job in odd_jobs().items()},
@@ -62,8 +65,10 @@ class OddController:
                 sweep_files=lambda: 0,
                 watch_libraries=lambda ours: 60.0,
                 schedule=lambda: 60.0,
+                model_trouble=runner.models.trouble,
             ),
         )
+        runner.models.heard = self._controller.beat
         self._controller.start()
 
     def beat(self, beats: Iterable[Beat]) -> set[str]:
@@ -75,7 +80,13 @@ class OddController:
 
 def main() -> None:
     ray.init(address=head_address(read_settings(os.environ)), namespace=NAMESPACE, log_to_driver=False)
-    options = {"name": CONTROLLER_ACTOR, "lifetime": "detached", "num_cpus": 0, "max_concurrency": 8}
+    options = {
+        "name": CONTROLLER_ACTOR,
+        "lifetime": "detached",
+        "num_cpus": 0,
+        "max_concurrency": 8,
+        "max_restarts": -1,
+    }
     actor: Any = ray.remote(OddController).options(**options).remote()
     ray.get(actor.ready.remote(), timeout=60)
 

@@ -10,7 +10,8 @@ from ray import exceptions
 from cluster.loops.submitter import Call, CallLost, CallReturned, LossReason
 from cluster.names import QUEUE_OF_JOB, JobName, QueueName
 from cluster.queue.job import Crashed, Done, JobId, JobSpec, Lease, LeaseToken, Resources, Skipped, Worked
-from tasks.ray_runner import MEDIA_MEMORY, end_of_call, lost_or_crashed, task_options
+from tasks.ray_ends import end_of_call, lost_or_crashed
+from tasks.ray_runner import MEDIA_MEMORY, task_options
 
 NAME = JobName.ASSET_GENERATE_THUMBNAILS
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

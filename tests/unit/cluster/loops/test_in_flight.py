@@ -7,7 +7,7 @@ import pytest
 from cluster.loops.in_flight import FULL_CALL_S, LEAST_WEIGHT, SILENCE_S, START_GRACE_S, Beat, InFlight
 from cluster.loops.submitter import Call
 from cluster.names import QUEUE_OF_JOB, JobName
-from cluster.queue.job import JobId, JobSpec, Lease, LeaseToken, Place, Resources
+from cluster.queue.job import JobId, JobSpec, Lease, LeaseToken, ModelPool, Place, Resources
 
 NAME = JobName.ASSET_GENERATE_THUMBNAILS
 QUEUE = QUEUE_OF_JOB[NAME]
@@ -121,6 +121,14 @@ def test_short_calls_weigh_less_but_never_nothing(book: InFlight, seconds: Secon
         book.end(f"call-{number}")
     assert book.weight(SPEC) == pytest.approx(2 * LEAST_WEIGHT)
     assert book.load == 0
+
+
+def test_a_model_weighs_its_threads_but_no_more_than_there_are(book: InFlight) -> None:
+    spec = JobSpec(NAME, pool=ModelPool("clip", cpus=4))
+    assert book.weight(spec) == 4
+    book.cpus = 2
+    assert book.weight(spec) == 2
+    assert book.weight(SPEC) == 2
 
 
 def test_jobs_that_are_rows_take_no_cpus(book: InFlight) -> None:
