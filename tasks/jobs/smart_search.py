@@ -226,5 +226,5 @@ def weights(config: SystemConfig) -> Weights | None:
     return Weights(ModelKind.CLIP, model_of(config)) if is_on(config) else None
 
 
-JOB = Job(SPEC, load, work, save, work_batch=work_batch, weights=weights)
+JOB = Job(SPEC, load, work, save, work_batch=work_batch, warm=_encoder, weights=weights)
 QUEUE_ALL = RowJob(queue_all_spec(JobName.SMART_SEARCH_QUEUE_ALL), select_page)
