@@ -68,6 +68,7 @@ def running_stack(extra: Mapping[str, str] | None = None, port: int = FIRST_PORT
     """A new library on `port`. Raises BenchFailed with what the server said when it does not start."""
     folder = Path(tempfile.mkdtemp(prefix="hb", dir="/tmp"))  # sockets need a short path
     environ = os.environ | {
+        "IMMICH_MACHINE_LEARNING_ENABLED": "false",  # measured apart, and without weights its jobs would wait for ever
         "IMMICH_MEDIA_LOCATION": str(folder / "m"),
         "HELIOSTAT_STATE_DIR": str(folder / "s"),
         "IMMICH_PORT": str(port),
