@@ -7,6 +7,7 @@ Source: spec/pipeline.md §4.
 """
 
 import logging
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,8 +54,9 @@ def work(given: DeleteInput, tools: Tools) -> Snooze | None:
     asked_s, too_new = given.asked_at.timestamp(), False
     for path in map(Path, given.paths):
         try:
+            found = path.lstat()
             # the change time is the file system's, and grows with every new name
-            if path.lstat().st_ctime > asked_s:
+            if stat.S_ISREG(found.st_mode) and found.st_ctime > asked_s:
                 too_new = True
             else:
                 path.unlink()
