@@ -83,7 +83,7 @@ class Walk:
         """Whether the walk comes by `path`, a normalised one below `root`, should it be a file."""
         real = below(self._real_root) + path[len(below(self.root)) :]
         by_link = os.path.realpath(os.path.dirname(path)) != os.path.dirname(real)  # noqa: PTH120 (as realpath has it)
-        if by_link or self._is_skipped(real) or not self.wanted.file(path, self.root):
+        if by_link or self._is_skipped(real) or not self.wanted.file(path, self.root) or not self._storable(path):
             return False
         return not os.path.islink(path) or self._link_is_taken(path)  # noqa: PTH114 (never raises)
 

@@ -359,7 +359,9 @@ def test_what_the_watcher_names_is_added_only_where_a_scan_finds_it(stack: Stack
     (photos.parent / "root_link").symlink_to(photos.parent / "elsewhere")
     library_id = new_library(stack, photos.parent)
     links = ["folder_link/b.jpg", "link.jpg", "link_to_hidden.jpg", "link_to_media.jpg"]
-    names = ["a.jpg", "deep/b.jpg", ".hidden/d.jpg", *links]
+    too_long = "/".join([*(os.urandom(110).hex() for _ in range(12)), "e.jpg"])
+    names = ["a.jpg", "deep/b.jpg", ".hidden/d.jpg", too_long, *links]
+    add(photos, too_long)
     named = [
         *(str(photos / name) for name in names),
         f"{photos.parent}/root_link/c.jpg",
