@@ -12,7 +12,12 @@ from cluster.storage.layout import Folder, StorageLayout
 STRAY = re.compile(r"\.[0-9a-f]{16,32}$")
 OLD = timedelta(days=1)
 """No attempt lives this long without its lease being renewed by work that still writes."""
-SWEPT = (Folder.THUMBS, Folder.ENCODED_VIDEO)
+STRAY_SIDECAR = re.compile(rf"\.xmp{STRAY.pattern}")
+SWEPT = {
+    **{Folder.THUMBS: STRAY, Folder.ENCODED_VIDEO: STRAY},
+    **{Folder.UPLOAD: STRAY_SIDECAR, Folder.LIBRARY: STRAY_SIDECAR},
+}
+"""What is a stray where. Beside originals that is only what no original is called."""
 
 
 def sweep_strays(layout: StorageLayout, now: datetime) -> int:
@@ -31,6 +36,6 @@ def sweep_strays(layout: StorageLayout, now: datetime) -> int:
 
 def _strays(layout: StorageLayout) -> Iterator[Path]:
     # os.walk, since pathlib raises for a folder that is deleted meanwhile
-    for folder in SWEPT:
+    for folder, stray in SWEPT.items():
         for root, _, names in os.walk(layout.media_root / folder.value):
-            yield from (Path(root, name) for name in names if STRAY.search(name))
+            yield from (Path(root, name) for name in names if stray.search(name))

@@ -35,6 +35,15 @@ def test_an_old_stray_goes(tmp_path: Path, folder: Folder) -> None:
     assert final.exists()
 
 
+@pytest.mark.parametrize("folder", [Folder.UPLOAD, Folder.LIBRARY])
+def test_an_old_stray_of_a_sidecar_goes_from_where_originals_lie(tmp_path: Path, folder: Folder) -> None:
+    sidecar = put(tmp_path / folder.value / "user" / "photo.jpg.xmp", 2 * OLD)
+    stray = put(fenced_path(sidecar, TOKEN), OLD + timedelta(seconds=1))
+    assert sweep(tmp_path) == 1
+    assert not stray.exists()
+    assert sidecar.exists()
+
+
 def test_a_stray_that_an_attempt_may_still_write_stays(tmp_path: Path) -> None:
     young = put(tmp_path / Folder.ENCODED_VIDEO.value / "user" / f"video.mp4.{TOKEN}", OLD - timedelta(seconds=1))
     assert sweep(tmp_path) == 0
