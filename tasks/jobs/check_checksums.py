@@ -65,7 +65,8 @@ def _input(context: Context, lease: Lease) -> ChecksumInput | Skipped:
     limits = context.config.integrity_checks.checksum_files
     payload.setdefault("began_at", context.now.isoformat())
     payload.setdefault("done", 0)
-    payload.setdefault("most", int(integrity.count_originals(context.session) * limits.percentage_limit))
+    if "most" not in payload:
+        payload["most"] = int(integrity.count_originals(context.session) * limits.percentage_limit)
     used_s = (context.now - datetime.fromisoformat(payload["began_at"])).total_seconds()
     found = integrity.originals(context.session, _reached(context), PAGE)
     if not found and payload["done"] == 0 and _reached(context) is not None:

@@ -5,6 +5,7 @@ type, page by page. A missing file is in order when it is there, an untracked on
 changed one when its checksum is right again; and each when its row says another path. Source: spec/pipeline.md §9.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from cluster.storage.files import sha1_of
 from tasks.integrity import Presence, lies_there
 from tasks.job import NO_FACTS, Context, Job
 from tasks.tools import Tools
+
+log = logging.getLogger(__name__)
 
 PAGE = 1000
 CALL_S = 20.0
@@ -91,9 +94,17 @@ def _is_in_order(kind: ReportType, file: ReportedFile, presence: Presence) -> bo
             return lies_there(file.path) is None
         case ReportType.CHECKSUM:
             there = presence.of(file.path, file.import_paths)
-            return there is False or (there is True and sha1_of(Path(file.path)) == file.checksum)
+            return there is False or (there is True and _has_its_checksum(file))
         case _:
             assert_never(kind)
+
+
+def _has_its_checksum(file: ReportedFile) -> bool:
+    try:
+        return sha1_of(Path(file.path)) == file.checksum
+    except OSError as error:
+        log.warning("cannot read %s: %s", file.path, error.strerror)
+        return False
 
 
 def save(context: Context, lease: Lease, output: InOrder) -> frozenset[Fact]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import Engine, delete, event, select, update
 
 from cluster.db.queries import integrity, notes
 from cluster.db.tables.asset import Asset, AssetFile, Library
@@ -343,6 +343,38 @@ def test_a_run_whose_time_is_up_before_it_reads_anything_forgets_nothing(server:
     run(server, ManualJob.CHECKSUM_MISMATCH)
     second_half = sorted(assets, key=lambda asset_id: arrival(server, asset_id))[2:]
     assert reported(server) == {"checksum_mismatch": {str(original(server, asset_id)) for asset_id in second_half}}
+
+
+def test_the_library_is_counted_once_in_a_run(server: InlineServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_checksums, "PAGE", 2)
+    for number in range(7):
+        server.add_asset(f"{number}.jpg", str(number).encode())
+    counted = []
+
+    def note(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
+        if "count(*)" in statement and "checksum_algorithm" in statement:
+            counted.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        run(server, ManualJob.CHECKSUM_MISMATCH)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(counted) == 1
+
+
+def test_a_file_that_does_not_answer_keeps_its_report_and_holds_up_no_other(server: InlineServer) -> None:
+    unreadable, sound = (original(server, server.add_asset(name, b"a" + name.encode())) for name in ("a.jpg", "b.jpg"))
+    for path in (unreadable, sound):
+        damage(path)
+    run(server, ManualJob.CHECKSUM_MISMATCH)
+    unreadable.unlink()
+    unreadable.symlink_to("/proc/self/mem")  # a regular file whose beginning cannot be read
+    sound.write_bytes(b"ab.jpg")
+
+    run(server, ManualJob.CHECKSUM_MISMATCH_REFRESH)
+
+    assert reported(server) == {"checksum_mismatch": {str(unreadable)}}
 
 
 def test_doing_away_with_a_changed_file_trashes_its_asset(
