@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from cluster.db.queries import assets
 from cluster.db.tables.asset import Asset, AssetExif
+from cluster.errors import BadRequest
 from cluster.names import JobName
 from cluster.queue.job import NewEvent, NewJob, Priority, asset_job
 from serve_app.deps import Services
@@ -115,10 +116,17 @@ def _exif_columns(exif: AssetExif | None, changes: AssetChanges) -> dict[str, An
         columns["date_time_original"] = changes.taken_at.astimezone(UTC)
         columns["time_zone"] = zone_name(changes.taken_at)
     elif not isinstance(changes.shift, Unchanged) and taken_at is not None:
-        columns["date_time_original"] = taken_at + changes.shift
+        columns["date_time_original"] = _shifted(taken_at, changes.shift)
     if not isinstance(changes.time_zone, Unchanged):
         columns["time_zone"] = changes.time_zone
     return columns
+
+
+def _shifted(taken_at: datetime, shift: timedelta) -> datetime:
+    try:
+        return taken_at + shift
+    except OverflowError as error:
+        raise BadRequest(f"dateTimeRelative leads from {taken_at:%Y} out of the years 1 to 9999") from error
 
 
 def _relink(services: Services, session: Session, photo: Asset, video_id: str | None, now: datetime) -> None:

@@ -405,7 +405,12 @@ def test_dates_move_together(stack: ApiStack, client: AppClient, ann: Person) ->
     exif = exif_row(stack, asset_id)
     assert exif.date_time_original == datetime(2019, 12, 31, 22, 30, tzinfo=UTC)
     assert exif.time_zone == "Europe/Zurich"
-    for wrong in ({"dateTimeRelative": 1, "dateTimeOriginal": "2020-01-01"}, {"timeZone": "Mars/Olympus"}):
+    client.put("/assets", headers=ann.headers, json=one | {"dateTimeOriginal": "9990-01-01T00:00:00Z"})
+    for wrong in (
+        {"dateTimeRelative": 1, "dateTimeOriginal": "2020-01-01"},
+        {"timeZone": "Mars/Olympus"},
+        {"dateTimeRelative": 10**7},
+    ):
         assert client.put("/assets", headers=ann.headers, json=one | wrong).status_code == 400
 
 
