@@ -6,6 +6,7 @@ Source: spec/pipeline.md §4.
 """
 
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import ColumnElement, case, delete, exists, select, update
 from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ from cluster.db.tables.user import User
 from cluster.db.tables.video import VideoSegment
 from cluster.names import JobName
 from cluster.queue.job import Done, JobSpec, Lease, More, NewEvent, NewJob, Place, Priority, Skipped
+from cluster.storage.layout import Folder
 from tasks.job import Context, RowJob
 from tasks.jobs.delete_files import delete_files
 from tasks.pipeline import GONE
@@ -52,7 +54,7 @@ def run(context: Context, lease: Lease) -> Done | Skipped:
     if lease.payload.get(FROM_TRASH) and asset.deleted_at is None:
         return Skipped("it was taken out of the trash")
     delete_on_disk = bool(lease.payload.get("deleteOnDisk"))
-    paths = _paths(session, asset, delete_on_disk and not asset.is_offline)
+    paths = _paths(context, asset, delete_on_disk and not asset.is_offline)
     events = [NewEvent("asset_delete", asset.owner_id, {"asset_id": asset_id})]
     if stack is not None:
         events += _leave_stack(context, asset, stack)
@@ -68,8 +70,11 @@ def run(context: Context, lease: Lease) -> Done | Skipped:
     return Done()
 
 
-def _paths(session: Session, asset: Asset, person_s_too: bool) -> list[str]:
-    """Files that go. A move whose row says that it was placed has left the file at its old place, too."""
+def _paths(context: Context, asset: Asset, person_s_too: bool) -> list[str]:
+    """Files that go. A move whose row says that it was placed has left the file at its old place, too. A video that was
+    taken out of its photo is ours, though it is an original."""
+    session = context.session
+    person_s_too |= Path(asset.original_path).is_relative_to(context.layout.folder(Folder.ENCODED_VIDEO))
     files = session.execute(select(AssetFile.type, AssetFile.path).where(AssetFile.asset_id == asset.id))
     moved = session.execute(
         select(MoveHistory.path_type, MoveHistory.old_path).where(

@@ -178,6 +178,22 @@ def test_a_moving_part_goes_with_the_last_photo_that_shows_it(stack: Stack) -> N
     assert deleted_events(stack) == [one, two, video]
 
 
+def test_a_video_that_was_taken_out_of_a_photo_is_ours_to_delete(stack: Stack) -> None:
+    photo_id, video = upload(stack), upload(stack, "a.mp4.jpg", visibility="hidden")
+    taken_out = stack.media / "encoded-video" / stack.owner / f"{video}-MP.mp4"
+    taken_out.parent.mkdir(parents=True)
+    Path(stack.asset(video).original_path).rename(taken_out)
+    stack.change(video, original_path=str(taken_out))
+    stack.change(photo_id, live_photo_video_id=video)
+    original = Path(stack.asset(photo_id).original_path)
+
+    delete(stack, photo_id, on_disk=False)
+
+    assert remaining(stack) == set()
+    assert original.exists()
+    assert not taken_out.exists()
+
+
 def make_stack(stack: Stack, primary: str, *others: str) -> str:
     with stack.database.session() as session:
         session.add(
