@@ -11,7 +11,7 @@ from serve_app.deps import Services
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`client_id`: the client's own name of the file. `known` None: it may come."""
+    """`client_id`: the client's own name of the file. `known` None: it may come, as may what is about to be deleted."""
 
     client_id: str
     known: assets.Known | None
@@ -21,7 +21,8 @@ def check_uploads(services: Services, user_id: str, files: Sequence[tuple[str, s
     """(client's name, checksum as text) → what to do with each, in the same order. Blocks."""
     checksums = [(client_id, parse_checksum(text)) for client_id, text in files]
     with services.database.reader() as session:
-        known = assets.known_uploads(session, user_id, [sha1 for _, sha1 in checksums if sha1])
+        found = assets.known_uploads(session, user_id, [sha1 for _, sha1 in checksums if sha1])
+    known = {sha1: one for sha1, one in found.items() if not one.deleted}
     return [Checked(client_id, known.get(sha1) if sha1 else None) for client_id, sha1 in checksums]
 
 

@@ -204,10 +204,21 @@ def check_motion_part(video: Asset | None, user_id: str) -> Asset:
 
 
 def find_upload(services: Services, user_id: str, sha1: bytes) -> Uploaded | None:
-    """The asset that the user has of this file, in the trash or out of it. Blocks."""
+    """The asset that the user has of this file, in the trash or out of it. One that waits for its deletion is taken
+    back, or the file that came would be lost with it. Blocks."""
     with services.database.reader() as session:
         known = assets.known_uploads(session, user_id, [sha1]).get(sha1)
-    return None if known is None else Uploaded(known.asset_id, created=False)
+    if known is None or (known.deleted and not _taken_back(services, user_id, known.asset_id)):
+        return None
+    return Uploaded(known.asset_id, created=False)
+
+
+def _taken_back(services: Services, user_id: str, asset_id: str) -> bool:
+    with services.database.session(durable=True) as session:
+        if not assets.take_back(session, asset_id, services.clock.now()):
+            return False
+        services.store.emit(session, [NewEvent("asset_restore", user_id, {"asset_ids": [asset_id]})])
+    return True
 
 
 def clean_file_name(name: str) -> str:

@@ -196,6 +196,26 @@ def test_a_trashed_photo_is_a_duplicate(client: AppClient, ann: Person) -> None:
     assert upload(client, ann, b"same").json() == {"id": asset_id, "status": "duplicate"}
 
 
+@pytest.mark.parametrize("by_header", [False, True])
+def test_a_photo_that_waits_for_its_deletion_is_back_when_it_is_sent_again(
+    stack: ApiStack, client: AppClient, ann: Person, by_header: bool
+) -> None:
+    asset_id = upload(client, ann, b"same").json()["id"]
+    client.delete("/assets", headers=ann.headers, json={"ids": [asset_id], "force": True})
+    checksum = hashlib.sha1(b"same").hexdigest()
+    item = {"id": "a.jpg", "checksum": checksum}
+    checked = client.post("/assets/bulk-upload-check", headers=ann.headers, json={"assets": [item]})
+    assert checked.json()["results"] == [{"id": "a.jpg", "action": "accept"}]
+
+    headers = {"x-immich-checksum": checksum} if by_header else {}
+    again = upload(client, ann, b"same", headers=headers)
+
+    assert (again.status_code, again.json()) == (200, {"id": asset_id, "status": "duplicate"})
+    [row] = rows(stack)
+    assert (row.status, row.deleted_at) == ("active", None)
+    assert stack.uploaded_files() == [Path(row.original_path)]
+
+
 @on_sqlite
 @pytest.mark.parametrize("encode", [lambda sha1: sha1.hex(), lambda sha1: base64.b64encode(sha1).decode()])
 def test_a_known_checksum_is_answered_before_the_body_is_read(

@@ -27,10 +27,11 @@ _IDS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An upload that the user has already."""
+    """An upload that the user has already. `deleted`: for good, and only its job has not come yet."""
 
     asset_id: str
     trashed: bool
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,13 @@ def known_uploads(session: Session, owner_id: str, checksums: Collection[bytes])
     unique = list(dict.fromkeys(checksums))
     for start in range(0, len(unique), _IDS_AT_ONCE):
         rows = session.execute(
-            select(Asset.checksum, Asset.id, Asset.deleted_at).where(
+            select(Asset.checksum, Asset.id, Asset.deleted_at, Asset.status).where(
                 Asset.owner_id == owner_id,
                 Asset.checksum.in_(unique[start : start + _IDS_AT_ONCE]),
                 Asset.library_id.is_(None),
             )
         )
-        found |= {bytes(row.checksum): Known(row.id, row.deleted_at is not None) for row in rows}
+        found |= {bytes(row.checksum): Known(row.id, row.deleted_at is not None, row.status == DELETED) for row in rows}
     return found
 
 
@@ -227,6 +228,17 @@ def set_status(session: Session, ids: Collection[str], status: str, at: datetime
             .values(status=status, deleted_at=deleted_at, updated_at=at)
             .execution_options(synchronize_session=False)
         )
+
+
+def take_back(session: Session, asset_id: str, at: datetime) -> bool:
+    """An asset that was deleted, and whose job has not come yet, is in the library again; False when it has come."""
+    taken = session.execute(
+        update(Asset)
+        .where(Asset.id == asset_id)
+        .values(status=ACTIVE, deleted_at=None, updated_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(taken.rowcount)  # type: ignore[attr-defined]
 
 
 def trashed_ids(session: Session, owner_id: str, ids: Collection[str] | None = None) -> list[str]:
