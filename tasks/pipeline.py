@@ -115,6 +115,22 @@ def picture_person(person_id: str) -> NewJob:
     return NewJob(name, {"id": person_id}, dedup_key=f"{name}:{person_id}")
 
 
+def recognize_faces() -> NewJob:
+    """Looks after faces that nobody has; at most one such job waits."""
+    name = JobName.FACIAL_RECOGNITION_QUEUE_ALL
+    return NewJob(name, {"force": False}, dedup_key=f"{name}:unknown")
+
+
+def recognize_face(
+    face_id: str, asset_id: str, priority: Priority = Priority.BACKLOG, *, deferred: bool = False
+) -> NewJob:
+    """Says whose a face is. `deferred`: for the second time, after those that wait now."""
+    name = JobName.FACIAL_RECOGNITION
+    payload: dict[str, object] = {"id": face_id, "deferred": True} if deferred else {"id": face_id}
+    key = f"{name}:{face_id}" + (":deferred" if deferred else "")
+    return NewJob(name, payload, priority, dedup_key=key, asset_id=asset_id)
+
+
 def follow(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps:
     """The jobs and events that the end of `lease` causes. Implements `cluster.queue.job.Pipeline`."""
     known = facts | outcome.facts if isinstance(outcome, Skipped) else facts

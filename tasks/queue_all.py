@@ -29,13 +29,16 @@ def cursor(lease: Lease) -> str:
     return str(lease.payload.get("after", ""))
 
 
-def queue_page(context: Context, lease: Lease, missing: Missing, asset_ids: Sequence[str]) -> Done | More:
+def queue_page(
+    context: Context, lease: Lease, missing: Missing, asset_ids: Sequence[str], *, everything: bool | None = None
+) -> Done | More:
     """Enqueue the job for one page of assets, in the order of their ids; a full page asks for the next.
 
-    Unless all are wanted, those of which the job runs now, or is sure to come, are left out: it would be done twice.
+    `everything`: whether all are wanted; None: as `forced` says. Otherwise those of which the job runs now, or is sure
+    to come, are left out: it would be done twice.
     """
     wanted = asset_ids
-    if not forced(lease):
+    if not (forced(lease) if everything is None else everything):
         busy = under_way(context, missing.job, asset_ids)
         lacking = missing.lacking(context, [asset_id for asset_id in asset_ids if asset_id not in busy])
         wanted = [asset_id for asset_id in asset_ids if asset_id in lacking]

@@ -210,7 +210,7 @@ def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: s
     dispatcher = Dispatcher(
         store,
         handlers,
-        {Place.CLUSTER: runner, Place.ROW_JOBS: InlineRows(RowRunner(store, settler, handlers))},
+        {Place.CLUSTER: runner, Place.ROW_JOBS: InlineRows(RowRunner(store, settler, handlers, database_url))},
         settler,
         InFlight(),
         Identity("test", "1"),

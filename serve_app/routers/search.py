@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from serve_app.deps import Caller, ServicesOf, allow
-from serve_app.services import explore, search_assets, smart_search
+from serve_app.services import explore, people, search_assets, smart_search
 from serve_app.wire import search as wire
 from serve_app.wire.asset import AssetResponse, seen_asset
 from serve_app.wire.common import PlainText
+from serve_app.wire.person import PersonResponse, person_response
 from tasks.media.places import find_places
 
 router = APIRouter(prefix="/search", tags=["search"])
@@ -78,6 +79,18 @@ def get_explore_data(services: ServicesOf, caller: Reader) -> list[wire.ExploreR
 def get_assets_by_city(services: ServicesOf, caller: Reader) -> list[AssetResponse]:
     """A picture of every city."""
     return [seen_asset(seen) for seen in explore.one_per_city(services, caller.user_id)]
+
+
+@router.get("/person")
+def search_person(
+    services: ServicesOf,
+    caller: Annotated[Caller, Depends(allow("person.read"))],
+    name: PlainText,
+    withHidden: bool = False,
+) -> list[PersonResponse]:
+    """People of this name, or with it in their name."""
+    found = people.find_people(services, caller.user_id, name, with_hidden=withHidden)
+    return [person_response(person) for person in found]
 
 
 @router.get("/places")

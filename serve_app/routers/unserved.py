@@ -23,11 +23,8 @@ OUT_OF_SCOPE = (
 
 LATER = (
     "/activities",
-    "/faces",
     "/partners",
-    "/people",
     "/search/large-assets",
-    "/search/person",
     "/shared-links",
     "/sync",
     "/server/license",

@@ -30,6 +30,7 @@ from tasks.job import NO_FACTS, Context, Job
 from tasks.jobs import (
     check_sidecar,
     detect_duplicates,
+    detect_faces,
     encode_video,
     extract_metadata,
     generate_thumbnails,
@@ -51,6 +52,7 @@ KINDS: tuple[Missing, ...] = (
     generate_thumbnails.MISSING,
     encode_video.MISSING,
     smart_search.MISSING,
+    detect_faces.MISSING,
     detect_duplicates.MISSING,
     read_text.MISSING,
 )

@@ -63,3 +63,17 @@ class AssetFace(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class MergeProposal(Base):
+    """Two people whom somebody named, or marked otherwise, and who look like one. `first_id` is the smaller id.
+    `faces`: how many speak for it. A proposal that was declined stays, so that it is not made again."""
+
+    __tablename__ = "merge_proposal"
+    __table_args__ = (Index("ix_merge_proposal_second_id", "second_id"),)
+
+    first_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
+    second_id: Mapped[str] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
+    faces: Mapped[int]
+    proposed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    declined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -26,6 +26,7 @@ def upgrade() -> None:
     create_text()
     index_models()
     index_duplicates()
+    create_merge_proposals()
 
 
 def create_embeddings(table: str, key: str, of: str) -> None:
@@ -79,7 +80,25 @@ def index_duplicates() -> None:
     op.create_index("ix_asset_duplicate", "asset", columns, sqlite_where=grouped, postgresql_where=grouped)
 
 
+def create_merge_proposals() -> None:
+    op.create_table(
+        "merge_proposal",
+        sa.Column("first_id", sa.String(length=36), nullable=False),
+        sa.Column("second_id", sa.String(length=36), nullable=False),
+        sa.Column("faces", sa.Integer(), nullable=False),
+        sa.Column("proposed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("declined_at", sa.DateTime(timezone=True), nullable=True),
+        *(
+            sa.ForeignKeyConstraint([one], ["person.id"], name=f"fk_merge_proposal_{one}_person", ondelete="CASCADE")
+            for one in ("first_id", "second_id")
+        ),
+        sa.PrimaryKeyConstraint("first_id", "second_id", name="pk_merge_proposal"),
+    )
+    op.create_index("ix_merge_proposal_second_id", "merge_proposal", ["second_id"])
+
+
 def downgrade() -> None:
     op.drop_index("ix_asset_duplicate", "asset")
-    for table in ("ocr_search", "asset_ocr", "embedding_counter", "face_search", "smart_search"):
+    tables = ("merge_proposal", "ocr_search", "asset_ocr", "embedding_counter", "face_search", "smart_search")
+    for table in tables:
         op.drop_table(table)

@@ -1,23 +1,12 @@
-"""Jobs that Immich knows and we do not do (yet). They end as Skipped, so that what follows them still runs.
+"""Jobs that Immich knows and we do not do. They end as Skipped, so that what follows them still runs."""
 
-A job that gets a file of its own leaves its list here in the same change.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cluster.names import QUEUE_OF_JOB, JobName, QueueName
 from cluster.queue.job import Fact, JobSpec, Lease, Loaded, Skipped
 from tasks.job import Context, Job
 
 J = JobName
-
-NOT_IMPLEMENTED: tuple[JobName, ...] = (
-    J.ASSET_DETECT_FACES_QUEUE_ALL,
-    J.ASSET_DETECT_FACES,
-    J.FACIAL_RECOGNITION_QUEUE_ALL,
-    J.FACIAL_RECOGNITION,
-)
-"""Later issues empty this list."""
 
 NOT_SERVED: tuple[JobName, ...] = (
     J.ASSET_EDIT_THUMBNAIL_GENERATION,  # editor
@@ -36,24 +25,18 @@ BUSY_QUEUES = frozenset({QueueName.METADATA_EXTRACTION, QueueName.THUMBNAIL_GENE
 """Queues with work of their own. A queue leases by its largest batch, which must not come from here."""
 
 
-def _skipped_job(name: JobName, reason: str) -> Job:
+def _skipped_job(name: JobName) -> Job:
     """A job that `load` settles. It costs no call, so one batch takes many."""
     batch = 1 if QUEUE_OF_JOB[name] in BUSY_QUEUES else 128
-    return Job(JobSpec(name, batch=batch), _skip_all(reason), _never_called, _never_called)
+    return Job(JobSpec(name, batch=batch), _skip_all, _never_called, _never_called)
 
 
-def _skip_all(reason: str) -> Callable[[Context, Sequence[Lease]], Sequence[Loaded]]:
-    def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
-        return [Skipped(reason)] * len(leases)
-
-    return load
+def _skip_all(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
+    return [Skipped("not served")] * len(leases)
 
 
 def _never_called(*arguments: object) -> frozenset[Fact]:
     raise AssertionError("load settles every job")
 
 
-JOBS: tuple[Job, ...] = (
-    *(_skipped_job(name, "not implemented") for name in NOT_IMPLEMENTED),
-    *(_skipped_job(name, "not served") for name in NOT_SERVED),
-)
+JOBS: tuple[Job, ...] = tuple(map(_skipped_job, NOT_SERVED))

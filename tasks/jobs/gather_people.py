@@ -1,0 +1,154 @@
+"""Looks at all faces of an owner together and gathers them into people: the same faces give the same people, whatever
+the order in which they came.
+
+Before: FacialRecognitionQueueAll, nightly and for "Reset". After: pictures of who is new, PersonCleanup. It reads
+and groups outside any transaction and writes in short ones; begun anew, it ends the same. It shares its queue with
+FacialRecognition: one job of either at a time. A job of ours: clients see FacialRecognitionQueueAll.
+Source: spec/jobs-ml.md §7; how faces are grouped is in cluster/README.md.
+"""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.db.engine import Database
+from cluster.db.queries import faces, people
+from cluster.db.queries.embeddings import unpacked
+from cluster.db.queries.faces import GatheredFace
+from cluster.errors import Cancelled
+from cluster.names import JobName
+from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Place, Priority, Skipped, Snooze
+from cluster.vectors.index import distances
+from cluster.vectors.quick_shift import NOBODY, cluster_faces
+from tasks.job import NO_FACTS, Context, Job
+from tasks.jobs.detect_faces import OFF, faces_on
+from tasks.people_groups import Plan, plan_people
+from tasks.pipeline import picture_person
+from tasks.tools import Tools
+
+log = logging.getLogger(__name__)
+
+SPEC = JobSpec(
+    JobName.GATHER_PEOPLE,
+    place=Place.ROW_JOBS,
+    timeout_s=3600,
+    wire_name=JobName.FACIAL_RECOGNITION_QUEUE_ALL,
+)
+
+FACES_AT_ONCE = 500
+"""Per transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatherInput:
+    """Whose faces, and by which rules. `began_at`: aware UTC."""
+
+    owner_id: str
+    model: str
+    max_distance: float
+    min_faces: int
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """People who are new, and how many faces changed hands."""
+
+    new_people: tuple[str, ...]
+    moved: int
+
+
+def gather_people(owner_id: str) -> NewJob:
+    """The job; at most one waits per owner."""
+    name = SPEC.name
+    return NewJob(name, {"id": owner_id}, Priority.BACKLOG, dedup_key=f"{name}:{owner_id}")
+
+
+def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
+    if not faces_on(context.config):
+        return [OFF] * len(leases)
+    wanted = context.config.machine_learning.facial_recognition
+    return [
+        GatherInput(lease.payload["id"], wanted.model_name, wanted.max_distance, wanted.min_faces, context.now)
+        for lease in leases
+    ]
+
+
+def work(given: GatherInput, tools: Tools) -> Gathered | Skipped | Snooze:
+    assert tools.database_url is not None, "runs beside the database"
+    database = Database(tools.database_url)
+    try:
+        return _gather(given, database, tools)
+    finally:
+        database.close()
+
+
+def _gather(given: GatherInput, database: Database, tools: Tools) -> Gathered | Skipped | Snooze:
+    with database.reader() as session:
+        found = list(faces.gathered_faces(session, given.owner_id, given.model))
+        known = faces.known_people(session, given.owner_id)
+    if not found:
+        return Skipped("no face to gather")
+    everybody = [face for face, _ in found]
+    points = np.stack([unpacked(embedding) for _, embedding in found])
+    try:
+        groups = _grouped(points, everybody, given, tools)
+    except Cancelled:
+        return Snooze(0.0, "cancelled")
+    plan = plan_people(everybody, groups.tolist(), known, lambda: str(uuid.uuid4()))
+    moved = sum(len(face_ids) for face_ids in plan.moves.values())
+    log.info("%d faces, %d new people, %d faces change hands", len(found), len(plan.new_people), moved)
+    _carry_out(plan, given, database)
+    return Gathered(tuple(plan.new_people), moved)
+
+
+def _grouped(
+    points: NDArray[np.float32], everybody: Sequence[GatheredFace], given: GatherInput, tools: Tools
+) -> NDArray[np.int64]:
+    """Per face the index of the one that stands for its group. Faces of pictures outside the timeline make no group,
+    but join one that is near. Raises Cancelled."""
+
+    def tell(share: float) -> None:
+        if tools.cancelled.is_set():
+            raise Cancelled("gathering was cancelled")
+        tools.progress(share)
+
+    leading = np.array([index for index, face in enumerate(everybody) if face.may_lead], np.int64)
+    ids = [everybody[index].face_id for index in leading]
+    found = cluster_faces(points[leading], ids, given.max_distance, given.min_faces, tell)
+    groups = np.full(len(points), NOBODY, np.int64)
+    grouped = found != NOBODY
+    groups[leading[grouped]] = leading[found[grouped]]
+    settled = leading[grouped]
+    following = [index for index, face in enumerate(everybody) if not face.may_lead]
+    for index in following if len(settled) else ():
+        far = distances(points[settled], points[index])
+        if far.min() <= given.max_distance:
+            groups[index] = groups[settled[int(far.argmin())]]
+    return groups
+
+
+def _carry_out(plan: Plan, given: GatherInput, database: Database) -> None:
+    """In short transactions: whoever waits for the database does not wait for all of it."""
+    with database.session() as session:
+        faces.add_people(session, given.owner_id, plan.new_people, given.began_at)
+        people.propose_merges(session, given.owner_id, plan.proposals, given.began_at)
+    for person_id, face_ids in plan.moves.items():
+        for start in range(0, len(face_ids), FACES_AT_ONCE):
+            with database.session() as session:
+                if person_id is None or people.keep_person(session, person_id):
+                    faces.give_to_person(session, face_ids[start : start + FACES_AT_ONCE], person_id, given.began_at)
+
+
+def save(context: Context, lease: Lease, output: Gathered) -> frozenset[Fact]:
+    cleanup = NewJob(JobName.PERSON_CLEANUP, dedup_key=str(JobName.PERSON_CLEANUP))
+    context.store.enqueue(context.session, [*map(picture_person, output.new_people), cleanup])
+    return NO_FACTS
+
+
+JOB = Job(SPEC, load, work, save)
