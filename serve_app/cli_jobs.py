@@ -55,7 +55,8 @@ def watch(client: ApiClient, console: Console, *, once: bool) -> None:
 
 def show_queue(client: ApiClient, console: Console, queue: str) -> None:
     """What a queue works on and how far it is, why jobs of it failed, and why others wait."""
-    for job in _jobs(client, queue, "active"):
+    active = _jobs(client, queue, "active")
+    for job in active:
         console.print(active_line(job), style="green", highlight=False, markup=False)
     failed, delayed = (_jobs(client, queue, status) for status in ("failed", "delayed"))
     for job in failed:
@@ -63,7 +64,12 @@ def show_queue(client: ApiClient, console: Console, queue: str) -> None:
         console.print(f"[red]{job['name']}[/red] {escape(words)}", highlight=False, soft_wrap=True)
     for reason, count in Counter(job["data"].get("error", "") for job in delayed).items():
         console.print(f"[yellow]{count} later[/yellow] {escape(reason)}", highlight=False, soft_wrap=True)
-    console.print(f"{len(failed)} failed, {len(delayed)} put off")
+    state = next(one for one in client.queues() if one.name == queue)
+    if state.paused:
+        console.print(f"[yellow]paused[/yellow]: heliostat jobs {queue} resume", highlight=False)
+    elif state.is_held:
+        console.print(f"[yellow]waits[/yellow]: {escape(state.wait_reason)}", highlight=False, soft_wrap=True)
+    console.print(f"{len(active)} active, {state.waiting} waiting, {len(failed)} failed, {len(delayed)} put off")
 
 
 def _jobs(client: ApiClient, queue: str, status: str) -> list[dict[str, Any]]:

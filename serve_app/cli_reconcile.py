@@ -20,7 +20,10 @@ def run_reconciliation(services: Services, wait: bool, tell: Callable[[str], Non
     began_s, told = time.monotonic(), False
     while (states := reconciliation_states(services)) and states != {JobState.FAILED}:
         if not told and time.monotonic() - began_s > PATIENT_S:
-            tell("Waiting for the server: is it running, and is the queue integrityCheck not paused?")
+            tell(
+                f"Waiting for the server of {services.settings.media_root}: is it running, and is the queue "
+                "integrityCheck not paused? Ctrl-C ends the waiting, IMMICH_MEDIA_LOCATION names another library."
+            )
             told = True
         time.sleep(LOOK_EVERY_S)
     found = last_reconciliation(services)

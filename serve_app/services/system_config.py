@@ -50,4 +50,4 @@ def _check_storage_template(config: SystemConfig) -> None:
         check_template(config.storage_template.template)
     except TemplateInvalid as error:
         log.warning("refused: %s", error)
-        raise BadRequest("Invalid storage template") from error
+        raise BadRequest(f"Invalid storage template: {error.reason}") from error

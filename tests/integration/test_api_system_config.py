@@ -116,12 +116,18 @@ def test_the_environment_rules_over_logging(admin: ApiClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["{{year}}/{{filename}}", "{{#if album}}{{filename}}", "{{y}}/", "../../{{filename}}"]
+    ("wrong", "why"),
+    [
+        ("{{year}}/{{filename}}", "{{year}} is not known"),
+        ("{{#if album}}{{filename}}", "{{#if}} is not ended by {{/if}}"),
+        ("{{y}}/", "it names a folder and no file"),
+        ("../../{{filename}}", "it leads out of the owner's folder"),
+    ],
 )
-def test_a_storage_template_that_says_no_place_is_refused(admin: ApiClient, wrong: str) -> None:
+def test_a_storage_template_that_says_no_place_is_refused(admin: ApiClient, wrong: str, why: str) -> None:
     config = admin.get("/system-config").json()
     answer = admin.put("/system-config", changed(config, "storageTemplate.template", wrong))
-    assert (answer.status_code, answer.json()["message"]) == (400, "Invalid storage template")
+    assert (answer.status_code, answer.json()["message"]) == (400, f"Invalid storage template: {why}")
     assert stored(admin) is None
 
 

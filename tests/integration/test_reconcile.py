@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cluster.db.tables.video import VideoEncoding
 from cluster.names import JobName, QueueName
 from cluster.queue.job import asset_job
 from cluster.queue.states import JobState
+from serve_app import cli_reconcile
 from serve_app.cli_reconcile import run_reconciliation
 from serve_app.services.reconcile import ask_for_reconciliation, last_reconciliation
 from serve_app.services.start_queue import start_queue
@@ -327,3 +329,19 @@ def test_the_command_says_what_was_missing(server: InlineServer, assets: list[st
         "1 jobs enqueued.",
     ]
     assert said[3:] == [f"{PHOTOS} assets and 0 people looked at, 0 files broken.", "Nothing is missing."]
+
+
+def test_the_command_says_for_which_server_it_waits(server: InlineServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_reconcile, "PATIENT_S", 0.0)
+    said = list[str]()
+    with ExitStack() as working:
+
+        def tell(words: str) -> None:
+            said.append(words)
+            if words.startswith("Waiting"):
+                working.enter_context(Running(server))
+
+        run_reconciliation(server.services, True, tell)
+
+    assert said[0].startswith(f"Waiting for the server of {server.services.settings.media_root}: ")
+    assert said[-1] == "Nothing is missing."

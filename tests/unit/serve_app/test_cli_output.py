@@ -17,12 +17,19 @@ from serve_app.client import ApiClient, Queue
 
 
 class ScriptedClient(ApiClient):
-    """Answers with what it was given: backlogs of one queue, then none; jobs by status."""
+    """Answers with what it was given: backlogs of one queue, then none, or queues as they are; jobs by status."""
 
-    def __init__(self, backlogs: Sequence[int] = (), jobs: dict[str, list[dict[str, Any]]] | None = None) -> None:
-        self._backlogs, self._jobs = list(backlogs), jobs or {}
+    def __init__(
+        self,
+        backlogs: Sequence[int] = (),
+        jobs: dict[str, list[dict[str, Any]]] | None = None,
+        states: Sequence[Queue] = (),
+    ) -> None:
+        self._backlogs, self._jobs, self._states = list(backlogs), jobs or {}, list(states)
 
     def queues(self) -> list[Queue]:
+        if self._states:
+            return self._states
         waiting = self._backlogs.pop(0) if self._backlogs else 0
         return [Queue("ocr", False, 0, waiting, 0, 0), Queue("library", False, 0, 0, 0, 0)]
 
@@ -77,7 +84,24 @@ def test_why_jobs_failed_and_why_others_wait() -> None:
     assert printed(screen).splitlines() == [
         "Ocr [red]odd.jpg: not a picture" + "!" * 100,
         "3 later the drive is away",
-        "1 failed, 3 put off",
+        "0 active, 0 waiting, 1 failed, 3 put off",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (Queue("ocr", True, 0, 4, 0, 0, "no live node"), "paused: heliostat jobs ocr resume"),
+        (Queue("ocr", False, 0, 4, 0, 0, "[bold]no model"), "waits: [bold]no model"),
+        (Queue("ocr", False, 0, 4, 0, 0), None),
+    ],
+)
+def test_a_queue_that_holds_its_jobs_back_says_why(state: Queue, says: str | None) -> None:
+    screen = console()
+    show_queue(ScriptedClient(states=[state]), screen, "ocr")
+    assert printed(screen).splitlines() == [
+        *([says] if says else []),
+        "0 active, 4 waiting, 0 failed, 0 put off",
     ]
 
 
