@@ -1,10 +1,7 @@
-"""A server whose model comes late, and whose model's process is killed over and over: everything is embedded, once."""
+"""A server whose model comes late, and whose model's process is killed at work: everything is embedded, once."""
 
-import contextlib
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,6 @@ pytestmark = pytest.mark.timeout(600)
 
 PATIENCE_S = 240.0
 QUEUE = "smartSearch"
-MODEL_PROCESS = ("ray::ModelActor", "ray::SmartSearch")
 
 
 def test_a_queue_waits_for_its_model_and_outlives_its_processes(tmp_path: Path) -> None:
@@ -56,9 +52,10 @@ def test_a_queue_waits_for_its_model_and_outlives_its_processes(tmp_path: Path) 
         assert rows(stack, "SELECT count(*) FROM smart_search") == [(12,)]
         assert rows(stack, "SELECT count(*) FROM job_attempt") == [(0,)]
 
-        with killing_every(5.0, stack) as killed:
-            upload_scenes(stack, 36, first=12)
-            wait_until(lambda: len(killed) >= 2 and stack.is_idle(), PATIENCE_S, "the queues to be empty")
+        for first in (12, 24, 36):
+            upload_scenes(stack, 12, first)
+            kill_at_work(stack)
+        stack.wait_until_idle(PATIENCE_S)
         assert rows(stack, "SELECT count(*) FROM smart_search") == [(48,)]
         ended = "SELECT outcome, count(*) FROM job_history WHERE name = 'SmartSearch' GROUP BY outcome"
         assert rows(stack, ended) == [("done", 48)]
@@ -91,22 +88,13 @@ def rows(stack: RealStack, query: str) -> list[tuple[Any, ...]]:
         database.close()
 
 
-@contextlib.contextmanager
-def killing_every(seconds: float, stack: RealStack) -> Iterator[list[int]]:
-    """Kill the process that holds the model, whatever it is at, again and again."""
-    over, killed = threading.Event(), list[int]()
+def kill_at_work(stack: RealStack) -> None:
+    """Kill the model's process while it has a call: it is then called by its job."""
 
-    def run() -> None:
-        while not over.wait(seconds):
-            for pid, title in stack.processes().items():
-                if title.startswith(MODEL_PROCESS):
-                    kill(pid)
-                    killed.append(pid)
+    def caught() -> bool:
+        busy = [pid for pid, title in stack.processes().items() if title.startswith("ray::SmartSearch")]
+        for pid in busy:
+            kill(pid)
+        return bool(busy)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        over.set()
-        thread.join()
+    wait_until(caught, PATIENCE_S, "the model's process to be at work", stack.still_runs, every_s=0.002)
