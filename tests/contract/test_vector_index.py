@@ -133,6 +133,28 @@ def test_a_damaged_file_costs_no_more_than_a_rebuild(library: Library, folder: P
     assert ids_near(opened, library, points[7], 5) == exactly_near(library, points[7], 5)
 
 
+def test_a_crash_while_it_is_saved_leaves_the_former(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner_id, points = library.add_owner(), clustered(2500, WIDTH, seed=1)
+    library.fill(owner_id, points[:1500])
+    held(library, folder)
+    library.fill(owner_id, points[1500:])
+
+    def crash(path: Path, data: bytes) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(faiss_index, "write_atomically", crash)
+        with pytest.raises(InterruptedError):
+            held(library, folder)
+    assert FaissIndex.load(folder / f"{KIND.value}-{WIDTH}.index").mark == 1500
+    opened, index = held(library, folder)
+    assert (len(index), index.mark) == (2500, 2500)
+    assert len(list(folder.glob("*.faiss"))) == 1
+    assert ids_near(opened, library, points[2000], 5) == exactly_near(library, points[2000], 5)
+
+
 def test_an_index_of_a_database_that_was_set_back_is_made_anew(library: Library, folder: Path) -> None:
     owner_id, points = library.add_owner(), clustered(1600, WIDTH, seed=1)
     library.fill(owner_id, points[:1500])
