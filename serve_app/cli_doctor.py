@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cluster.db.engine import Database
@@ -47,10 +48,16 @@ def examine(settings: Settings) -> list[Finding]:
 def report(findings: list[Finding], console: Console) -> bool:
     """Print them; True when all is well."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for one in findings:
         mark = "[red]✗[/red]" if one.cure else "[green]✓[/green]"
-        table.add_row(mark, one.name, one.found, f"[yellow]{one.cure}[/yellow]" if one.cure else "")
+        table.add_row(mark, one.name, escape(one.found))
     console.print(table)
+    for one in findings:
+        if one.cure:  # no cell of the table: a path and a command must stay whole to be copied
+            console.print(f"[yellow]{one.name}[/yellow]: {escape(one.cure)}", highlight=False, soft_wrap=True)
     return not any(one.cure for one in findings)
 
 

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cluster.db.engine import Database
@@ -40,10 +41,12 @@ def list_models(settings: Settings, config: SystemConfig, console: Console, *, v
     table = Table("kind", "model", "MB", "", box=None, padding=(0, 2, 0, 0))
     for model in found:
         table.add_row(model.weights.kind, model.weights.name, f"{model.size_bytes / 1e6:.0f}", _state(model))
-    for missing in lacking:
-        table.add_row("", missing.model, "", f"[red]wanted, not at {missing.wanted_path}[/red]: {missing.fix}")
-    console.print(f"Models in {settings.model_folder}:" if found else f"No model lies in {settings.model_folder}.")
-    console.print(table)
+    where = f"Models in {settings.model_folder}:" if found else f"No model lies in {settings.model_folder}."
+    console.print(escape(where), highlight=False, soft_wrap=True)
+    if found:
+        console.print(table)
+    for missing in lacking:  # no cells of a table: a path and a command must stay whole to be copied
+        console.print(f"[red]wanted[/red]: {escape(str(missing))}", highlight=False, soft_wrap=True)
     for kind in sorted({model.weights.kind for model in found} & LICENCES.keys()):
         console.print(f"{kind}: {LICENCES[kind]}.")
     return not lacking and not any(model.trouble for model in found)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serve_app import cli_upload
+from serve_app.cli_doctor import Finding, report
 from serve_app.cli_jobs import queue_table, show_queue
 from serve_app.cli_upload import Uploaded, tell, wait_for_queues
 from serve_app.client import ApiClient, Queue
@@ -109,3 +110,11 @@ def test_a_file_that_was_not_taken_keeps_its_brackets() -> None:
     screen = console()
     tell(screen, Uploaded(refused=[(Path("[holiday]/a.jpg"), "the server answered 400: File is empty")]))
     assert "not uploaded [holiday]/a.jpg: the server answered 400: File is empty" in printed(screen)
+
+
+def test_a_cure_stays_whole_however_narrow_the_terminal() -> None:
+    cure = "run `heliostat models fetch clip ViT-B-32__openai` " + "and wait " * 20
+    screen = console()
+    assert not report([Finding("model, clip", f"/a/{'long/' * 30}path", cure)], screen)
+    assert f"model, clip: {cure}" in printed(screen).splitlines()
+    assert "…" not in printed(screen)
