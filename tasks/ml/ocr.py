@@ -156,7 +156,8 @@ class _Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False  # sizes differ from picture to picture: an arena keeps the sum of all
+        # sizes differ from picture to picture: an arena would keep the sum of all, and a plan for each
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         here = [name for name in wanted if name in onnxruntime.get_available_providers()]
         self._path = path

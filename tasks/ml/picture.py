@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from cluster.errors import SourceMissing, TooLarge, UnreadableImage
 
@@ -19,9 +20,8 @@ MOST_PIXELS = 100_000_000
 
 
 def read_picture(path: str | Path) -> Pixels:
-    """Raises SourceMissing, UnreadableImage, and TooLarge for more than MOST_PIXELS."""
-    from PIL import Image
-
+    """Raises SourceMissing, UnreadableImage, and TooLarge for more than MOST_PIXELS: no retry will help. What the disk
+    refuses is raised as it is."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
@@ -31,5 +31,9 @@ def read_picture(path: str | Path) -> Pixels:
             return np.asarray(rgb)
     except FileNotFoundError as error:
         raise SourceMissing(path, "the preview is not on disk, generate it again") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(path, str(error) or type(error).__name__) from error
+    except OSError as error:
+        if error.errno is not None and not isinstance(error, UnidentifiedImageError):
+            raise
+        raise UnreadableImage(path, str(error)) from error
+    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(path, str(error)) from error

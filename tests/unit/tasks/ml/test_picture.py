@@ -29,6 +29,8 @@ def test_what_cannot_be_read_is_told_apart(tmp_path: Path, monkeypatch: pytest.M
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(UnreadableImage, match=r"a\.jpeg"):
         read_picture(path)
+    with pytest.raises(IsADirectoryError):  # nor is it a picture, but what the disk says may pass
+        read_picture(tmp_path)
     path.write_bytes(b"text")
     with pytest.raises(UnreadableImage):
         read_picture(path)
