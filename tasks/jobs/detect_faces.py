@@ -24,7 +24,8 @@ from cluster.queue.job import Done, Fact, Failed, JobSpec, Lease, Loaded, ModelP
 from cluster.system_config import SystemConfig
 from tasks.job import NO_FACTS, Context, Job, RowJob
 from tasks.missing import Missing
-from tasks.ml.faces import FaceModel, FoundFace, Picture, load_faces, read_picture
+from tasks.ml.faces import FaceModel, FoundFace, load_faces
+from tasks.ml.picture import Pixels, read_picture
 from tasks.ml.weights import ModelKind, Weights, checked_weights, find_weights
 from tasks.pipeline import GONE, recognize_face, recognize_faces, uploaded_or_notify
 from tasks.queue_all import PAGE, cursor, queue_all_spec, queue_page
@@ -139,7 +140,7 @@ def _input(context: Context, row: Any) -> DetectInput | Skipped | Failed:
 
 def work(given: DetectInput, tools: Tools) -> Faces:
     """Raises UnreadableMedia in all its kinds, and ModelUnavailable."""
-    return _find([given], [read_picture(Path(given.preview_path))], tools)[0]
+    return _find([given], [read_picture(given.preview_path)], tools)[0]
 
 
 def work_batch(inputs: Sequence[DetectInput], tools: Tools) -> list[Faces | UnreadableMedia]:
@@ -150,14 +151,14 @@ def work_batch(inputs: Sequence[DetectInput], tools: Tools) -> list[Faces | Unre
     return [one if isinstance(one, UnreadableMedia) else next(found) for one in read]
 
 
-def _read(given: DetectInput) -> Picture | UnreadableMedia:
+def _read(given: DetectInput) -> Pixels | UnreadableMedia:
     try:
-        return read_picture(Path(given.preview_path))
+        return read_picture(given.preview_path)
     except UnreadableMedia as error:
         return error
 
 
-def _find(inputs: Sequence[DetectInput], pictures: Sequence[Picture], tools: Tools) -> list[Faces]:
+def _find(inputs: Sequence[DetectInput], pictures: Sequence[Pixels], tools: Tools) -> list[Faces]:
     if not inputs:
         return []
     first = inputs[0]  # one call is loaded with one config

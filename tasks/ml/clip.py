@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from cluster.errors import HeliostatError, ModelUnavailable
 from tasks.ml.clip_names import clip_model
-from tasks.ml.clip_pixels import RESAMPLING, Pixels, View, pixels_of_file
+from tasks.ml.clip_pixels import RESAMPLING, View, pixels_of_file
+from tasks.ml.picture import Pixels
 from tasks.ml.torchvision_operators import define_missing_operators
 from tasks.ml.weights import ModelKind, Weights, checked_weights
 

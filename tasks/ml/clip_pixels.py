@@ -5,17 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from cluster.errors import SourceMissing, TooLarge, UnreadableImage
+from tasks.ml.picture import Pixels, opened_picture
 
-Pixels = NDArray[np.uint8]
-
-MOST_PIXELS = 200_000_000
-"""A preview has some two million; this is a panorama's."""
-FORMATS = ("JPEG", "WEBP")
-"""What previews are written as."""
 DRAFT = 2
 """A JPEG is decoded at the smallest of its scales that has so many times the square's side: less would be blurred."""
 
@@ -35,22 +28,10 @@ class View:
 
 
 def pixels_of_file(path: Path, view: View) -> Pixels:
-    """As `pixels_of`, of an upright JPEG or WebP file. Raises SourceMissing, UnreadableImage and TooLarge: no retry
-    will help. What the disk refuses is raised as it is."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise TooLarge(path, f"{image.width} x {image.height} are more than {MOST_PIXELS} pixels")
-            image.draft("RGB", (DRAFT * view.side_px, DRAFT * view.side_px))
-            return pixels_of(image.convert("RGB"), view)
-    except FileNotFoundError as error:
-        raise SourceMissing(path, "the preview is not on disk") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise UnreadableImage(path, str(error)) from error
-    except OSError as error:
-        if error.errno is not None:  # the disk, not the picture
-            raise
-        raise UnreadableImage(path, str(error)) from error
+    """As `pixels_of`, of an upright JPEG or WebP file. Raises what `opened_picture` raises."""
+    with opened_picture(path) as image:
+        image.draft("RGB", (DRAFT * view.side_px, DRAFT * view.side_px))
+        return pixels_of(image.convert("RGB"), view)
 
 
 def pixels_of(image: Image.Image, view: View) -> Pixels:

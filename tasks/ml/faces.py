@@ -12,18 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from cluster.errors import ModelUnavailable, TooLarge, UnreadableImage
+from cluster.errors import ModelUnavailable
+from tasks.ml.picture import Pixels
 
 DETECTION_PX = 640
 """Pictures are shrunk into a square of this side to look for faces."""
 
 CROPS_AT_ONCE = 32
-MOST_PIXELS = 200_000_000
 TASKS = ("detection", "recognition")
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +33,13 @@ class FoundFace:
     embedding: NDArray[np.float32]
 
 
-def read_picture(path: Path) -> Picture:
-    """RGB, uint8 (height, width, 3). Raises UnreadableImage, TooLarge."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise TooLarge(path, f"{image.width} x {image.height} pixels")
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(path, str(error)) from error
-
-
 class FaceModel:
     """A pack that is loaded. One call at a time."""
 
     def __init__(self, detector: Any, recognizer: Any) -> None:
         self._detector, self._recognizer = detector, recognizer
 
-    def find(self, pictures: Sequence[Picture], min_score: float) -> list[list[FoundFace]]:
+    def find(self, pictures: Sequence[Pixels], min_score: float) -> list[list[FoundFace]]:
         """Per picture its faces, the surest first. `pictures`: RGB, uint8 (height, width, 3)."""
         seen = [self._seen(picture, min_score) for picture in pictures]
         embeddings = iter(self._embeddings([crop for faces in seen for _, _, crop in faces]))
@@ -66,7 +52,7 @@ class FaceModel:
             for faces in seen
         ]
 
-    def _seen(self, picture: Picture, min_score: float) -> list[tuple[tuple[int, int, int, int], float, Picture]]:
+    def _seen(self, picture: Pixels, min_score: float) -> list[tuple[tuple[int, int, int, int], float, Pixels]]:
         """Box, score and aligned crop of each face."""
         from insightface.utils.face_align import norm_crop
 
@@ -88,7 +74,7 @@ class FaceModel:
                 found.append((box, score, crop))
         return found
 
-    def _embeddings(self, crops: Sequence[Picture]) -> list[NDArray[np.float32]]:
+    def _embeddings(self, crops: Sequence[Pixels]) -> list[NDArray[np.float32]]:
         at_once = 1 if self._recognizer.input_shape[0] == 1 else CROPS_AT_ONCE
         found: list[NDArray[np.float32]] = []
         for start in range(0, len(crops), at_once):

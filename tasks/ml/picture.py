@@ -1,7 +1,8 @@
 """The picture that models look at: an asset's preview, upright already, as pixels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,27 +14,35 @@ Pixels = NDArray[np.uint8]
 """(height, width, 3), red first."""
 
 FORMATS = ("JPEG", "WEBP")
-"""What previews may be written as."""
+"""What previews are written as."""
 
-MOST_PIXELS = 100_000_000
-"""A preview of 1440 has two million; one that an admin had made in full size may have many more."""
+MOST_PIXELS = 170_000_000
+"""A preview has some two million; this is a panorama's. Pillow itself refuses a little more."""
 
 
 def read_picture(path: str | Path) -> Pixels:
-    """Raises SourceMissing, UnreadableImage, and TooLarge for more than MOST_PIXELS: no retry will help. What the disk
-    refuses is raised as it is."""
+    """Raises what `opened_picture` raises."""
+    with opened_picture(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@contextmanager
+def opened_picture(path: str | Path) -> Iterator[Image.Image]:
+    """The picture, to be decoded within the block.
+
+    Raises SourceMissing, UnreadableImage, and TooLarge for more than MOST_PIXELS: no retry will help. What the disk
+    refuses is raised as it is.
+    """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise TooLarge(path, f"{width} x {height} pixels are more than models are shown")
-            rgb: Any = image if image.mode == "RGB" else image.convert("RGB")
-            return np.asarray(rgb)
+            if image.width * image.height > MOST_PIXELS:
+                raise TooLarge(path, f"{image.width} x {image.height} are more than {MOST_PIXELS} pixels")
+            yield image
     except FileNotFoundError as error:
         raise SourceMissing(path, "the preview is not on disk, generate it again") from error
-    except OSError as error:
-        if error.errno is not None and not isinstance(error, UnidentifiedImageError):
-            raise
+    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise UnreadableImage(path, str(error)) from error
-    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except OSError as error:
+        if error.errno is not None:  # the disk, not the picture
+            raise
         raise UnreadableImage(path, str(error)) from error

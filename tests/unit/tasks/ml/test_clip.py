@@ -181,7 +181,7 @@ def test_a_picture_with_more_pixels_than_the_limit_is_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.new("RGB", (65, 64)).save(tmp_path / "a.jpg")
-    monkeypatch.setattr("tasks.ml.clip_pixels.MOST_PIXELS", 64 * 64)
+    monkeypatch.setattr("tasks.ml.picture.MOST_PIXELS", 64 * 64)
     with pytest.raises(UnreadableImage.__base__, match="65 x 64"):
         pixels_of_file(tmp_path / "a.jpg", BICUBIC)
 

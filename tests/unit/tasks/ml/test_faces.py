@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from cluster.errors import ModelUnavailable, TooLarge, UnreadableImage
+from cluster.errors import ModelUnavailable
 from tasks.ml import faces
-from tasks.ml.faces import FaceModel, FoundFace, load_faces, read_picture
+from tasks.ml.faces import FaceModel, FoundFace, load_faces
 from tests.drawn_faces import Picture, backdrop, group_photo, random_look
 from tests.tiny_models import TRAINED
 
@@ -122,15 +121,3 @@ def test_a_pack_without_a_recognizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "detection.onnx").symlink_to(PACK / "detection.onnx")
     with pytest.raises(ModelUnavailable, match="put a model for recognition there"):
         load_faces(tmp_path, 1)
-
-
-def test_pictures_are_read_upright_in_rgb_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.png"
-    Image.new("L", (30, 20), 77).save(path)
-    assert read_picture(path).shape == (20, 30, 3)
-    monkeypatch.setattr(faces, "MOST_PIXELS", 599)
-    with pytest.raises(TooLarge):
-        read_picture(path)
-    path.write_bytes(b"\x89PNG broken")
-    with pytest.raises(UnreadableImage):
-        read_picture(path)
