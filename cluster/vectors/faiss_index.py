@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from cluster.storage.files import fsync_file, write_atomically
 from cluster.vectors.index import Embedding
 
-PROBES = 32
+PROBES = 128
 """Of so many lists the nearest are looked at when nothing is asked for but what is near."""
-EXACT_UP_TO = 50_000
-"""An owner with so many embeddings is looked through in full."""
 WITNESSES = 64
 
 Seqs = NDArray[np.int64]
@@ -41,8 +39,7 @@ class FaissIndex:
 
     def __init__(self, dimensions: int, lists: int = 0) -> None:
         self.dimensions, self.lists, self.mark = dimensions, lists, 0
-        self.owners: list[str] = []
-        self._seqs, self._owner_of = np.empty(0, np.int64), np.empty(0, np.int32)
+        self._seqs = np.empty(0, np.int64)
         self._witnesses: list[tuple[int, int]] = []
         self._lock = threading.Lock()
         self._faiss = _new(dimensions, lists)
@@ -59,10 +56,8 @@ class FaissIndex:
         """Learn where the lists lie. Minutes of CPU for a million embeddings."""
         self._faiss.train(sample)
 
-    def add(self, seqs: Seqs, owners: list[str], matrix: Embedding, mark: int) -> None:
+    def add(self, seqs: Seqs, matrix: Embedding, mark: int) -> None:
         """More rows, all above the mark, in the order of `seqs`; the mark becomes `mark`."""
-        codes = {owner: code for code, owner in enumerate(self.owners)}
-        of_rows = np.array([codes.setdefault(owner, len(codes)) for owner in owners], np.int32)
         lists = self._faiss.quantizer.assign(matrix, 1) if self.lists and len(seqs) else None
         newest = [(int(seq), fingerprint(row)) for seq, row in zip(seqs[-WITNESSES:], matrix[-WITNESSES:], strict=True)]
         with self._lock:
@@ -71,9 +66,7 @@ class FaissIndex:
                 self._faiss.add_core(len(seqs), *[_library().swig_ptr(array) for array in arrays])
             elif len(seqs):
                 self._faiss.add_with_ids(matrix, seqs)
-            self.owners = list(codes)
             self._seqs = np.concatenate([self._seqs, seqs])
-            self._owner_of = np.concatenate([self._owner_of, of_rows])
             self._witnesses = (self._witnesses + newest)[-WITNESSES:]
             self.mark = mark
 
@@ -83,22 +76,22 @@ class FaissIndex:
         with self._lock:
             if gone.any():
                 self._faiss.remove_ids(_bitmap(self._seqs[gone]))
-                self._seqs, self._owner_of = self._seqs[~gone], self._owner_of[~gone]
+                self._seqs = self._seqs[~gone]
         return int(gone.sum())
 
-    def search(self, query: Embedding, count: int, owner_id: str | None = None, only: Seqs | None = None) -> Found:
-        """The `count` nearest to `query` (of unit length) of all, of one owner's, or of `only` these seqs. Exact for
-        what is few: small indexes, small owners, `only`."""
+    def search(self, query: Embedding, count: int, only: Seqs | None = None) -> Found:
+        """The `count` nearest to `query` (of unit length) of all, or of `only` these seqs. Exact without lists, and for
+        `only`."""
         faiss = _library()
         with self._lock:
-            chosen = self._chosen(owner_id, only)
+            chosen = None if only is None else np.intersect1d(only, self._seqs)
             wanted = len(self._seqs) if chosen is None else len(chosen)
             asked = min(count, wanted)
             if not asked:
                 return Found(np.empty(0, np.int64), np.empty(0), self.mark, wanted == 0)
             given: dict[str, Any] = {} if chosen is None else {"sel": _bitmap(chosen)}
             if self.lists:
-                given["nprobe"] = probes = self._probes(asked, wanted, exact=only is not None)
+                given["nprobe"] = probes = self.lists if only is not None else self._probes(asked)
                 parameters = faiss.SearchParametersIVF(**given)
             else:
                 probes, parameters = 0, faiss.SearchParameters(**given)
@@ -107,23 +100,9 @@ class FaissIndex:
             distances = np.round(1 - similar[0][found].astype(np.float64), 6)
             return Found(seqs[0][found], distances, self.mark, probes == self.lists and count >= wanted)
 
-    def _chosen(self, owner_id: str | None, only: Seqs | None) -> Seqs | None:
-        if only is not None:
-            known: Seqs = np.intersect1d(only, self._seqs)
-            return known
-        if owner_id is None:
-            return None
-        if owner_id not in self.owners:
-            return np.empty(0, np.int64)
-        of_owner: Seqs = self._seqs[self._owner_of == self.owners.index(owner_id)]
-        return of_owner
-
-    def _probes(self, asked: int, wanted: int, exact: bool) -> int:
-        """How many lists to look at: all for few, else more when few of a list count, or many are asked for."""
-        if exact or wanted <= EXACT_UP_TO:
-            return self.lists
-        share = len(self._seqs) / wanted
-        return min(self.lists, math.ceil(max(PROBES * share, 4 * asked * self.lists / wanted)))
+    def _probes(self, asked: int) -> int:
+        """How many lists to look at: more when many are asked for."""
+        return min(self.lists, max(PROBES, math.ceil(4 * asked * self.lists / len(self._seqs))))
 
     def save(self, path: Path) -> None:
         """Write `path` and a file beside it. What is written last makes it count; a crash leaves the former one, or
@@ -134,9 +113,8 @@ class FaissIndex:
         faiss.write_index(self._faiss, str(entries))
         fsync_file(entries)
         known = {"dimensions": self.dimensions, "lists": self.lists, "mark": self.mark, "entries": entries.name}
-        known |= {"owners": self.owners, "witnesses": self._witnesses}
-        rows = np.stack([self._seqs, self._owner_of.astype(np.int64)])
-        write_atomically(path, json.dumps(known).encode() + b"\n" + rows.astype("<i8").tobytes())
+        known["witnesses"] = self._witnesses
+        write_atomically(path, json.dumps(known).encode() + b"\n" + self._seqs.astype("<i8").tobytes())
         for former in path.parent.glob(f"{path.stem}.*.faiss"):
             if former != entries:
                 former.unlink(missing_ok=True)
@@ -148,10 +126,9 @@ class FaissIndex:
         described, _, rows = path.read_bytes().partition(b"\n")
         known = json.loads(described)
         index = cls(known["dimensions"])
-        index.lists, index.mark, index.owners = known["lists"], known["mark"], known["owners"]
+        index.lists, index.mark = known["lists"], known["mark"]
         index._witnesses = [(seq, print_) for seq, print_ in known["witnesses"]]
-        seqs, owner_of = np.frombuffer(rows, "<i8").reshape(2, -1)
-        index._seqs, index._owner_of = seqs.copy(), owner_of.astype(np.int32)
+        index._seqs = seqs = np.frombuffer(rows, "<i8").astype(np.int64)
         index._faiss = faiss.read_index(str(path.with_name(known["entries"])))
         if index._faiss.ntotal != len(seqs) or index._faiss.d != index.dimensions:
             raise ValueError(f"{path} and its entries differ")

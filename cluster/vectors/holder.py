@@ -17,6 +17,8 @@ from cluster.vectors.index import Embedding
 
 log = logging.getLogger(__name__)
 
+Key = tuple[EmbeddingKind, int, str | None]
+
 LISTS_FROM = 50_000
 """Fewer embeddings are flat: looking through all takes some milliseconds."""
 GROWTH = 4
@@ -33,19 +35,19 @@ class Holder(Protocol):
     def search(
         self, kind: EmbeddingKind, query: Embedding, count: int, owner_id: str | None = None, only: Seqs | None = None
     ) -> Found:
-        """See `FaissIndex.search`. Raises IndexAway."""
+        """See `FaissIndex.search`. `owner_id`: of one owner's alone. Raises IndexAway."""
         ...
 
 
 class IndexHolder:
     """Answers at once with what it has; `follow`, in a thread, brings in what was written meanwhile.
 
-    An index is of one kind and one number of dimensions, and begins with the first question for it.
+    An index is of one kind, one number of dimensions and one owner (or all), and begins with the first question for it.
     """
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database, self._folder = database, folder
-        self._indexes: dict[tuple[EmbeddingKind, int], Held] = {}
+        self._indexes: dict[Key, Held] = {}
         self._lock = threading.Lock()
         self._asked, self._ended = threading.Event(), False
 
@@ -53,14 +55,16 @@ class IndexHolder:
         self, kind: EmbeddingKind, query: Embedding, count: int, owner_id: str | None = None, only: Seqs | None = None
     ) -> Found:
         with self._lock:
-            key = (kind, len(query))
+            key = (kind, len(query), owner_id)
             if key not in self._indexes:
                 # a kind has one model at a time
-                self._indexes = {one: held for one, held in self._indexes.items() if one[0] is not kind}
+                self._indexes = {
+                    one: held for one, held in self._indexes.items() if one[:2] == key[:2] or one[0] is not kind
+                }
                 self._indexes[key] = Held(self._database, self._folder, *key)
             held = self._indexes[key]
         self._asked.set()
-        return held.index.search(query, count, owner_id, only)
+        return held.index.search(query, count, only)
 
     def follow(self) -> None:
         """Catch up soon after every question, and now and then without one, until `end`."""
@@ -88,21 +92,24 @@ class IndexHolder:
 class Held:
     """One index, its rows and its file."""
 
-    def __init__(self, database: Database, folder: Path, kind: EmbeddingKind, dimensions: int) -> None:
-        self._database, self._kind, self._dimensions = database, kind, dimensions
-        self._path = folder / f"{kind.value}-{dimensions}.index"
+    def __init__(
+        self, database: Database, folder: Path, kind: EmbeddingKind, dimensions: int, owner_id: str | None
+    ) -> None:
+        self._database, self._kind, self._dimensions, self._owner_id = database, kind, dimensions, owner_id
+        self._path = folder / f"{kind.value}-{dimensions}-{owner_id or 'all'}.index"
         self._saved_s = self._counted_s = time.monotonic()
         self._learned_from = 0
         self._saved_mark = 0
         self.index = self._loaded()
 
     def catch_up(self) -> None:
-        if not self._is_of_these_rows():
-            log.warning("the index of %s is of other rows; it is made anew", self._kind)
-            self.index, self._learned_from = FaissIndex(self._dimensions), 0
         with self._database.reader() as session:
             newest = embeddings.last_seq(session, self._kind)
-        self._fill(self._with_lists(newest), newest)
+        if newest != self.index.mark:
+            if not self._is_of_these_rows():
+                log.warning("the index of %s is of other rows; it is made anew", self._kind)
+                self.index, self._learned_from = FaissIndex(self._dimensions), 0
+            self._fill(self._with_lists(newest), newest)
         self._let_go()
         self._save()
 
@@ -134,11 +141,11 @@ class Held:
         if most < max(LISTS_FROM, GROWTH * self._learned_from):
             return self.index
         with self._database.reader() as session:
-            count = embeddings.rows_count(session, self._kind)
+            count = embeddings.rows_count(session, self._kind, self._owner_id)
             if count < max(LISTS_FROM, GROWTH * self._learned_from):
                 return self.index
             lists = 2 * math.isqrt(count)
-            sample = embeddings.sample(session, self._kind, self._dimensions, SAMPLE_PER_LIST * lists)
+            sample = embeddings.sample(session, self._kind, self._dimensions, SAMPLE_PER_LIST * lists, self._owner_id)
         if len(sample) < lists:  # most are of another model
             return self.index
         index = FaissIndex(self._dimensions, lists)
@@ -150,9 +157,9 @@ class Held:
         """A page at a time, each in a transaction of its own; then the index takes the place of the one before."""
         while index.mark < until:
             with self._database.reader() as session:
-                rows = embeddings.rows_after(session, self._kind, self._dimensions, index.mark, until)
+                rows = embeddings.rows_after(session, self._kind, self._dimensions, index.mark, until, self._owner_id)
             is_last = len(rows.seqs) < embeddings.ROWS_AT_ONCE
-            index.add(rows.seqs, rows.owners, rows.matrix, until if is_last else int(rows.seqs[-1]))
+            index.add(rows.seqs, rows.matrix, until if is_last else int(rows.seqs[-1]))
         self.index = index
 
     def _let_go(self) -> None:
@@ -161,9 +168,9 @@ class Held:
             return
         self._counted_s = time.monotonic()
         with self._database.reader() as session:
-            if embeddings.rows_count(session, self._kind) >= len(self.index):
+            if embeddings.rows_count(session, self._kind, self._owner_id) >= len(self.index):
                 return
-            seqs = embeddings.all_seqs(session, self._kind)
+            seqs = embeddings.all_seqs(session, self._kind, self._owner_id)
         self.index.keep(seqs)
 
     def _save(self) -> None:

@@ -35,7 +35,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """For indexes that count as large early, and are saved at once."""
     monkeypatch.setattr(holder, "LISTS_FROM", 1000)
     monkeypatch.setattr(holder, "SAVED_FROM", 1000)
-    monkeypatch.setattr(faiss_index, "EXACT_UP_TO", 100)
     return tmp_path / "vectors"
 
 
@@ -44,7 +43,7 @@ def held(library: Library, folder: Path) -> tuple[IndexHolder, FaissIndex]:
     opened = IndexHolder(library.database, folder)
     opened.search(KIND, np.eye(WIDTH, dtype=np.float32)[0], 1)
     opened.catch_up()
-    return opened, opened._indexes[KIND, WIDTH].index
+    return opened, opened._indexes[KIND, WIDTH, None].index
 
 
 def ids_near(opened: IndexHolder, library: Library, query: Embedding, limit: int = 10) -> list[str]:
@@ -148,7 +147,7 @@ def test_a_crash_while_it_is_saved_leaves_the_former(
         dying.setattr(faiss_index, "write_atomically", crash)
         with pytest.raises(InterruptedError):
             held(library, folder)
-    assert FaissIndex.load(folder / f"{KIND.value}-{WIDTH}.index").mark == 1500
+    assert FaissIndex.load(folder / f"{KIND.value}-{WIDTH}-all.index").mark == 1500
     opened, index = held(library, folder)
     assert (len(index), index.mark) == (2500, 2500)
     assert len(list(folder.glob("*.faiss"))) == 1
@@ -188,7 +187,7 @@ def test_lists_are_learned_anew_when_there_are_many_times_more(library: Library,
     opened, first = held(library, folder)
     library.fill(owner_id, points[1000:])
     opened.catch_up()
-    second = opened._indexes[KIND, WIDTH].index
+    second = opened._indexes[KIND, WIDTH, None].index
     assert first.lists < second.lists
     assert len(second) == 4500
 

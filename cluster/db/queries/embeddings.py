@@ -42,10 +42,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Rows in the order of `seqs`: `owners` are user ids, `matrix` is float32 (n, dimensions)."""
+    """Rows in the order of `seqs`; `matrix` is float32 (n, dimensions)."""
 
     seqs: NDArray[np.int64]
-    owners: list[str]
     matrix: NDArray[np.float32]
 
 
@@ -155,25 +154,26 @@ def last_seq(session: Session, kind: EmbeddingKind) -> int:
     return session.scalar(select(EmbeddingCounter.last_seq).where(EmbeddingCounter.kind == kind)) or 0
 
 
-def rows_after(session: Session, kind: EmbeddingKind, dimensions: int, after: int, until: int) -> Written:
+def rows_after(
+    session: Session, kind: EmbeddingKind, dimensions: int, after: int, until: int, owner_id: str | None
+) -> Written:
     """The first rows of so many dimensions above `after` and up to `until`, ROWS_AT_ONCE at most."""
-    table, id_column = TABLES[kind]
-    query = select(table.seq, Asset.owner_id, table.embedding)
-    if kind is EmbeddingKind.FACE_SEARCH:
-        query = query.join(AssetFace, AssetFace.id == id_column).join(Asset, Asset.id == AssetFace.asset_id)
-    else:
-        query = query.join(Asset, Asset.id == id_column)
+    table, _ = TABLES[kind]
+    query = _owned(kind, owner_id, table.seq, table.embedding)
     query = query.where(table.seq.between(after + 1, until), func.length(table.embedding) == 2 * dimensions)
     rows = session.execute(query.order_by(table.seq).limit(ROWS_AT_ONCE)).all()
-    seqs, owners, stored = zip(*rows, strict=True) if rows else ((), (), ())
-    return Written(np.array(seqs, np.int64), list(owners), _matrix(stored, dimensions))
+    seqs, stored = zip(*rows, strict=True) if rows else ((), ())
+    return Written(np.array(seqs, np.int64), _matrix(stored, dimensions))
 
 
-def sample(session: Session, kind: EmbeddingKind, dimensions: int, count: int) -> NDArray[np.float32]:
+def sample(
+    session: Session, kind: EmbeddingKind, dimensions: int, count: int, owner_id: str | None
+) -> NDArray[np.float32]:
     """About `count` embeddings, (n, dimensions), evenly of all times."""
     table, _ = TABLES[kind]
-    step = max(1, rows_count(session, kind) // count)
-    query = select(table.embedding).where(table.seq % step == 0, func.length(table.embedding) == 2 * dimensions)
+    step = max(1, rows_count(session, kind, owner_id) // count)
+    query = _owned(kind, owner_id, table.embedding)
+    query = query.where(table.seq % step == 0, func.length(table.embedding) == 2 * dimensions)
     return _matrix(session.scalars(query.limit(2 * count)).all(), dimensions)
 
 
@@ -184,15 +184,29 @@ def stored_at(session: Session, kind: EmbeddingKind, seqs: Sequence[int]) -> dic
     return {row.seq: row.embedding for row in rows}
 
 
-def rows_count(session: Session, kind: EmbeddingKind) -> int:
+def rows_count(session: Session, kind: EmbeddingKind, owner_id: str | None) -> int:
     table, _ = TABLES[kind]
-    return session.scalar(select(func.count(table.seq))) or 0
+    return session.scalar(_owned(kind, owner_id, func.count(table.seq))) or 0
 
 
-def all_seqs(session: Session, kind: EmbeddingKind) -> NDArray[np.int64]:
+def all_seqs(session: Session, kind: EmbeddingKind, owner_id: str | None) -> NDArray[np.int64]:
     """Of every row."""
     table, _ = TABLES[kind]
-    return np.fromiter(session.scalars(select(table.seq).execution_options(yield_per=ROWS_AT_ONCE)), np.int64)
+    seqs = session.scalars(_owned(kind, owner_id, table.seq).execution_options(yield_per=ROWS_AT_ONCE))
+    return np.fromiter(seqs, np.int64)
+
+
+def _owned(kind: EmbeddingKind, owner_id: str | None, *columns: Any) -> Select[Any]:
+    """Of one owner's rows, or of all."""
+    table, id_column = TABLES[kind]
+    query = select(*columns).select_from(table)
+    if owner_id is None:
+        return query
+    if kind is EmbeddingKind.FACE_SEARCH:
+        query = query.join(AssetFace, AssetFace.id == id_column).join(Asset, Asset.id == AssetFace.asset_id)
+    else:
+        query = query.join(Asset, Asset.id == id_column)
+    return query.where(Asset.owner_id == owner_id)
 
 
 def _aliased(kind: EmbeddingKind) -> tuple[Any, Any]:
