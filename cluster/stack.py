@@ -53,37 +53,49 @@ class Stack:
         self.settings = settings
         self.environment = ray_environment(settings, environ)
         self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
-        self._lock: IO[str] | None = None
+        self._locks: list[IO[str]] = []
         self._vital: list[psutil.Process] = []
 
     def lock(self) -> None:
-        """Take the state folder. Raises StackRunning when another process has it."""
-        folder = self.settings.state_dir
+        """Take the state folder, and the database where it is a file. Raises StackRunning when another process has
+        either."""
+        settings, folder = self.settings, self.settings.state_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise StackBroken(f"{folder} belongs to somebody else: set HELIOSTAT_STATE_DIR to a short path of your own")
         folder.chmod(0o700)
-        handle = (self.settings.state_dir / "lock").open("a+")
+        self._take(
+            folder / "lock",
+            f"runs on port {settings.port} with {settings.media_root} already: stop it, or choose another IMMICH_PORT "
+            "and IMMICH_MEDIA_LOCATION",
+        )
+        database = Path(settings.database_url.removeprefix("sqlite:///"))
+        if settings.database_url.startswith("sqlite:") and database.parent.is_dir():
+            self._take(
+                database.with_name(f"{database.name}.lock"),
+                f"serves {database} already, on another port or with another state folder: stop it, or choose another "
+                "IMMICH_MEDIA_LOCATION",
+            )
+
+    def _take(self, path: Path, doing: str) -> None:
+        handle = path.open("a+")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
             owner = handle.read().strip()
             handle.close()
-            raise StackRunning(
-                f"process {owner} runs on port {self.settings.port} with {self.settings.media_root} "
-                "already: stop it, or choose another IMMICH_PORT and IMMICH_MEDIA_LOCATION"
-            ) from None
+            self.unlock()
+            raise StackRunning(f"process {owner} {doing}") from None
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
-        self._lock = handle
+        self._locks.append(handle)
 
     def unlock(self) -> None:
-        """Let another process have the state folder."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Let another process have them."""
+        while self._locks:
+            self._locks.pop().close()
 
     def start_ray(self) -> None:
         """End what an earlier run left, then start the head. Raises StackBroken with Ray's own words."""

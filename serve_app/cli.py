@@ -60,22 +60,23 @@ def upload(
     """Send every photo and video of a folder that the server does not have yet."""
     from rich.console import Console
 
-    from serve_app.cli_upload import failed_queues, tell, upload_folder, wait_for_queues
+    from serve_app.cli_upload import newly_failed, tell, upload_folder, wait_for_queues
     from serve_app.client import ApiClient, ApiRefused
 
     console = Console()
     with ApiClient(_url(url), key or None) as client:
         _sign_in(client, key, email, password)
+        try:
+            before = client.queues() if wait else []
+        except ApiRefused as refused:
+            console.print(f"the queues will not be shown: {refused}")
+            wait = False
         done = upload_folder(client, folder, console, connections)
         tell(console, done)
         if wait:
-            try:
-                wait_for_queues(client, console)
-            except ApiRefused as refused:
-                console.print(f"the queues are not shown: {refused}")
-            else:
-                for queue in failed_queues(client.queues()):
-                    console.print(f"[red]{queue.failed} failed in {queue.name}[/red]: heliostat jobs {queue.name}")
+            wait_for_queues(client, console)
+            for queue, count in newly_failed(before, client.queues()):
+                console.print(f"[red]{count} failed in {queue}[/red]: heliostat jobs {queue}")
     if done.refused:
         raise typer.Exit(1)
 

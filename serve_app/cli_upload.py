@@ -1,7 +1,7 @@
 """`heliostat upload DIR`: hash, ask what is new, send, and watch the queues drain."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from cluster.errors import HeliostatError
 from serve_app.client import ApiClient, ApiRefused, Queue, ServerUnreachable, media_files, sha1_hex
 
 POLL_S = 0.5
-QUIET_S, HELD_S = 1.0, 10.0
+QUIET_S, HELD_S = 1.0, 3.0
 """How long nothing must be left, or only what cannot start: a node that restarts is back within seconds."""
 
 
@@ -142,6 +142,9 @@ class NothingToUpload(HeliostatError):
     """The folder holds no file of a kind that the server takes."""
 
 
-def failed_queues(queues: Sequence[Queue]) -> Iterable[Queue]:
-    """Those with failed jobs."""
-    return (queue for queue in queues if queue.failed)
+def newly_failed(before: Sequence[Queue], after: Sequence[Queue]) -> Iterator[tuple[str, int]]:
+    """Queues with more failed jobs than before, and how many more."""
+    known = {queue.name: queue.failed for queue in before}
+    for queue in after:
+        if (more := queue.failed - known.get(queue.name, 0)) > 0:
+            yield queue.name, more

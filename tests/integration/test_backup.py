@@ -341,7 +341,7 @@ def all_databases(server: InlineServer) -> set[str]:
     if server.database.is_sqlite:
         file = Path(str(server.database.url.database))
         return {path.name for path in file.parent.glob(f"{file.name}*")} - {
-            f"{file.name}{end}" for end in ("-wal", "-shm")
+            f"{file.name}{end}" for end in ("-wal", "-shm", ".lock")
         }
     words = connection_words(url)
     with psycopg.connect(words.conninfo, password=words.environment["PGPASSWORD"]) as connection:

@@ -38,8 +38,7 @@ def stack(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack
     made = Stack(settings, os.environ)
     yield made
     made.end_everything()
-    if made._lock is not None:
-        made._lock.close()
+    made.unlock()
 
 
 @pytest.fixture
@@ -116,6 +115,21 @@ def test_a_state_folder_has_one_user(stack: Stack, settings: Settings) -> None:
     stack.lock()
     with pytest.raises(StackRunning, match=rf"process {os.getpid()} runs on port 2283"):
         Stack(settings, os.environ).lock()
+
+
+def test_a_database_that_is_a_file_has_one_server(settings: Settings, tmp_path: Path) -> None:
+    other_state = f"{settings.state_dir}2"
+    environ = {"IMMICH_MEDIA_LOCATION": str(tmp_path), "HELIOSTAT_STATE_DIR": other_state, "IMMICH_PORT": "3333"}
+    one, other = Stack(settings, os.environ), Stack(read_settings(environ), os.environ)
+    try:
+        one.lock()
+        with pytest.raises(StackRunning, match=rf"process {os.getpid()} serves {tmp_path / 'heliostat.db'} already"):
+            other.lock()
+        one.unlock()
+        other.lock()
+        other.unlock()
+    finally:
+        shutil.rmtree(other_state)
 
 
 def test_the_lock_goes_with_its_process(stack: Stack, settings: Settings, state_dir: Path) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from serve_app import cli_upload
 from serve_app.cli_doctor import Finding, report
 from serve_app.cli_jobs import queue_table, show_queue
-from serve_app.cli_upload import Uploaded, tell, wait_for_queues
+from serve_app.cli_upload import Uploaded, newly_failed, tell, wait_for_queues
 from serve_app.client import ApiClient, Queue
 
 
@@ -118,3 +118,9 @@ def test_a_cure_stays_whole_however_narrow_the_terminal() -> None:
     assert not report([Finding("model, clip", f"/a/{'long/' * 30}path", cure)], screen)
     assert f"model, clip: {cure}" in printed(screen).splitlines()
     assert "…" not in printed(screen)
+
+
+def test_only_new_failures_are_told_of() -> None:
+    before = [Queue("ocr", False, 0, 0, 0, 2), Queue("library", False, 0, 0, 0, 1)]
+    after = [Queue("ocr", False, 0, 0, 0, 5), Queue("library", False, 0, 0, 0, 1), Queue("search", False, 0, 0, 0, 1)]
+    assert list(newly_failed(before, after)) == [("ocr", 3), ("search", 1)]
