@@ -1,4 +1,4 @@
-"""The `heliostat` command: up, upload, jobs, demo, doctor, models, migrate, restore, reconcile."""
+"""The `heliostat` command: up, upload, jobs, demo, doctor, validate, models, migrate, restore, reconcile."""
 
 import os
 import sys
@@ -137,6 +137,17 @@ def doctor() -> None:
     from serve_app.cli_doctor import examine, report
 
     if not report(examine(_settings()), Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="such as ray-cluster.yaml")],
+) -> None:
+    """Say what is wrong with a cluster's YAML file, before any machine is started."""
+    from serve_app.cli_validate import validate as validate_file
+
+    if not validate_file(file, typer.echo):
         raise typer.Exit(1)
 
 

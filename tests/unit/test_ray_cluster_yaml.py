@@ -1,17 +1,40 @@
-"""`ray-cluster.yaml` against Ray, which must take it, and against `workers.py`, which says what labels mean."""
+"""`ray-cluster.yaml` against Ray, which must take it, and against the code that says what it should hold.
 
-import copy
+What `heliostat validate` checks of any such file is tested with the command.
+"""
+
+import re
+import shlex
 from typing import Any
 
 import pytest
 import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.scripts import scripts
 
-from cluster.names import QueueName
-from cluster.workers import node_labels, queue_label
+from cluster.cluster_file import START_COMMANDS, START_OF_HEAD, node_types
+from cluster.launch import OBJECT_STORE_BYTES
+from cluster.ray_cluster_file import prepared
+from cluster.settings import NO_DATABASE, RayPort, read_settings
+from cluster.workers import node_labels
 from tests.shared_media import REPOSITORY
 
-WORKERS_OF_TYPE = {"head": "api", "cpu-worker": "microservices"}
+WORKERS_OF_TYPE = {
+    "head": ("api", ""),
+    "cpu-worker": ("microservices", "machine-learning,encoding"),
+    "gpu-worker": ("machine-learning", ""),
+    "encoding-worker": ("encoding", ""),
+}
+PORT_OF_OPTION = {
+    "port": RayPort.HEAD,
+    "dashboard_port": RayPort.DASHBOARD,
+    "dashboard_agent_listen_port": RayPort.DASHBOARD_AGENT,
+    "dashboard_agent_grpc_port": RayPort.DASHBOARD_AGENT_GRPC,
+    "runtime_env_agent_port": RayPort.RUNTIME_ENV_AGENT,
+    "node_manager_port": RayPort.NODE_MANAGER,
+    "object_manager_port": RayPort.OBJECT_MANAGER,
+    "metrics_export_port": RayPort.METRICS,
+}
+OF_THE_HEAD_ALONE = {"port", "dashboard_port"}
 
 
 @pytest.fixture
@@ -20,33 +43,64 @@ def config() -> dict[str, Any]:
     return loaded
 
 
+def options_of(command: str) -> dict[str, Any]:
+    """The options of a start command as `ray start` reads them; it refuses one that it does not know."""
+    words = shlex.split(command)
+    arguments = words[words.index("start") + 1 :]
+    return dict(scripts.start.make_context("start", arguments).params)
+
+
 def test_ray_takes_the_file(config: dict[str, Any]) -> None:
-    validate_config(prepare_config(config))
-
-
-def test_ray_refuses_a_word_that_it_does_not_know(config: dict[str, Any]) -> None:
-    wrong = copy.deepcopy(config)
-    wrong["available_node_types"]["head"]["label"] = {}
-    with pytest.raises(Exception, match="'label' was unexpected"):
-        validate_config(prepare_config(wrong))
+    assert prepared(config)[1] == []
 
 
 def test_labels_of_each_node_type_are_those_of_its_workers(config: dict[str, Any]) -> None:
     labels = {name: node_type["labels"] for name, node_type in config["available_node_types"].items()}
-    assert labels == {name: node_labels(include, "") for name, include in WORKERS_OF_TYPE.items()}
+    assert labels == {name: node_labels(include, exclude) for name, (include, exclude) in WORKERS_OF_TYPE.items()}
 
 
-def test_some_node_type_serves_each_queue(config: dict[str, Any]) -> None:
-    served = {label for node_type in config["available_node_types"].values() for label in node_type["labels"]}
-    assert {queue_label(queue) for queue in QueueName} <= served
+def test_each_node_type_is_told_its_workers_and_who_may_not_open_the_database(config: dict[str, Any]) -> None:
+    types = node_types(prepared(config)[0])
+    lists = ("IMMICH_WORKERS_INCLUDE", "IMMICH_WORKERS_EXCLUDE")
+    assert {one.name: tuple(one.value(name) for name in lists) for one in types} == WORKERS_OF_TYPE
+    assert {one.name for one in types if one.value(NO_DATABASE[0]) != NO_DATABASE[1]} == {"head"}
 
 
 def test_head_takes_no_jobs(config: dict[str, Any]) -> None:
     assert config["available_node_types"][config["head_node_type"]]["resources"] == {"CPU": 0}
 
 
-def test_every_start_uses_the_secret_and_the_autoscaler_that_knows_labels(config: dict[str, Any]) -> None:
-    starts = [config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]]
-    for command in starts:
-        assert "RAY_AUTH_MODE=token" in command
-        assert "RAY_enable_autoscaler_v2=1" in command
+@pytest.mark.parametrize("name", START_COMMANDS)
+def test_ray_start_knows_every_option_and_the_ports_are_the_stacks(config: dict[str, Any], name: str) -> None:
+    options = options_of(config[name][-1])
+    settings = read_settings({"HOME": "/root"})
+    is_head = name == START_OF_HEAD
+    pinned = {option for option in PORT_OF_OPTION if is_head or option not in OF_THE_HEAD_ALONE}
+    assert {option: options[option] for option in pinned} == {
+        option: settings.ray_port(PORT_OF_OPTION[option]) for option in pinned
+    }
+    assert (options["min_worker_port"], options["max_worker_port"]) == (0, 0)
+    assert options["object_store_memory"] == OBJECT_STORE_BYTES
+    assert options["head"] == is_head
+    assert is_head or options["address"] == f"$RAY_HEAD_IP:{settings.ray_port(RayPort.HEAD)}"
+
+
+def test_ray_start_refuses_an_option_that_it_does_not_know(config: dict[str, Any]) -> None:
+    with pytest.raises(Exception, match="No such option"):
+        options_of(config[START_OF_HEAD][-1] + " --no-such-option")
+
+
+@pytest.mark.parametrize("name", START_COMMANDS)
+def test_every_start_uses_the_secret_and_the_autoscaler_that_knows_labels(config: dict[str, Any], name: str) -> None:
+    command = config[name][-1]
+    assert "RAY_AUTH_MODE=token" in command
+    assert "RAY_enable_autoscaler_v2=1" in command
+    assert "RAY_enable_infeasible_task_early_exit=true" in command
+
+
+def test_set_up_commands_name_purposes_that_the_script_has(config: dict[str, Any]) -> None:
+    script = (REPOSITORY / "cluster" / "setup.sh").read_text()
+    lines = config["setup_commands"] + config["available_node_types"]["gpu-worker"]["worker_setup_commands"]
+    asked = re.findall(r"cluster/setup\.sh (\w+)", "\n".join(lines))
+    assert asked == ["lean", "run"]
+    assert [purpose for purpose in asked if f"cluster/setup.sh {purpose} " not in script] == []
