@@ -294,11 +294,11 @@ def _database(config: Mapping[str, Any], types: Sequence[NodeType]) -> Iterator[
             for match in _DATABASE_VARIABLE.finditer(text):
                 given.setdefault((where, match[0]), []).append(one.name)
         for target, source in (config.get("file_mounts") or {}).items():
-            if match := _DATABASE_VARIABLE.search(f"{target} {source}"):
-                given.setdefault((("file_mounts", target), match[0]), []).append(one.name)
+            if mounted := _DATABASE_VARIABLE.search(f"{target} {source}"):
+                given.setdefault((("file_mounts", target), mounted[0]), []).append(one.name)
     for (where, variable), names in given.items():
         wrong = f"{variable} reaches {', '.join(names)}, where nothing may open the database"
-        yield Finding(where, wrong, f"say it to the head alone: docker.head_run_options, not {where[0]}")
+        yield Finding(where, wrong, "say it to api nodes alone, as docker.head_run_options does")
 
 
 def _token(config: Mapping[str, Any], types: Sequence[NodeType]) -> Iterator[Finding]:

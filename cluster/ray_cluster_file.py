@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from jsonschema import ValidationError
 from ray._private.label_utils import validate_label_key, validate_label_value
 from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -24,11 +23,11 @@ def prepared(content: Any) -> tuple[dict[str, Any], list[Finding]]:
     try:
         config: dict[str, Any] = prepare_config(deepcopy(content))
         validate_config(config)
-    except ValidationError as error:
-        return {}, [Finding(tuple(error.absolute_path), f"Ray refuses it: {error.message}", f"write it {cure}")]
     except Exception as error:
-        words = str(error).strip().splitlines() or [""]
-        return {}, [Finding((), f"Ray refuses it: {type(error).__name__}: {words[0]}", f"write it {cure}")]
+        # the schema's complaint knows its place; Ray has many other ways to say no, down to KeyError
+        where = tuple(getattr(error, "absolute_path", ()))
+        words = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
+        return {}, [Finding(where, f"Ray refuses it: {words.strip().splitlines()[0]}", f"write it {cure}")]
     shared = len(config["setup_commands"])  # Ray puts them before both
     for name in ("head_setup_commands", "worker_setup_commands"):
         config[name] = config[name][shared:]

@@ -89,7 +89,7 @@ BROKEN = {
         "- -e DB_URL=",
         "docker.run_options.3",
         "DB_URL reaches cpu-worker, gpu-worker, encoding-worker, where nothing may open the database",
-        "say it to the head alone: docker.head_run_options, not docker",
+        "say it to api nodes alone, as docker.head_run_options does",
     ),
     "labels that are not what the variables say": Broken(
         ("IMMICH_WORKERS_EXCLUDE=machine-learning,encoding", "IMMICH_WORKERS_EXCLUDE=machine-learning"),
