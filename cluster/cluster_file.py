@@ -228,14 +228,19 @@ def _queues(types: Sequence[NodeType]) -> Iterator[Finding]:
 
 def _resources(types: Sequence[NodeType], demands: Sequence[Demand]) -> Iterator[Finding]:
     """Jobs that are larger than every machine of their queue."""
-    for demand in demands:
-        of_queue = [one for one in types if one.serves(demand.queue)]
-        if of_queue and not any(one.has(demand) for one in of_queue):
-            sizes = [(demand.cpus, "CPU"), (demand.gpus, "GPU"), (demand.memory_mb, "MB memory")]
-            needs = ", ".join(f"{size:g} {unit}" for size, unit in sizes if size)
+    for queue in QueueName:
+        of_queue = [one for one in types if one.serves(queue)]
+        large = [one for one in demands if one.queue is queue and not any(of_type.has(one) for of_type in of_queue)]
+        if of_queue and large:
             names = ", ".join(one.name for one in of_queue)
-            wrong = f"{demand.job} needs {needs}; no node type that serves {demand.queue} ({names}) has that"
+            needs = ", ".join(f"{one.job} ({_size(one)})" for one in large)
+            wrong = f"no node type that serves {queue} ({names}) has what a job needs: {needs}"
             yield Finding((*of_queue[0].where, "resources"), wrong, "raise the resources, or choose a larger machine")
+
+
+def _size(demand: Demand) -> str:
+    sizes = [(demand.cpus, "CPU"), (demand.gpus, "GPU"), (demand.memory_mb, "MB memory")]
+    return ", ".join(f"{size:g} {unit}" for size, unit in sizes if size)
 
 
 def _media(config: Mapping[str, Any], types: Sequence[NodeType]) -> Iterator[Finding]:

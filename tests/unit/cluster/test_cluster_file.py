@@ -68,7 +68,15 @@ def test_a_job_fits_when_one_of_several_types_has_room() -> None:
 
 def test_cpus_of_two_machines_do_not_add_up() -> None:
     (one,) = found_in(content(), Demand("large", QueueName.VIDEO_CONVERSION, cpus=32))
-    assert one.wrong == "large needs 32 CPU; no node type that serves videoConversion (encoding-worker) has that"
+    where = "no node type that serves videoConversion (encoding-worker)"
+    assert one.wrong == f"{where} has what a job needs: large (32 CPU)"
+
+
+def test_memory_counts_where_the_file_states_it() -> None:
+    config = content()
+    own(config, GPU)["resources"]["memory"] = 800 * 1024**2
+    sizes = {memory_mb: Demand("model", QueueName.OCR, memory_mb=memory_mb) for memory_mb in (800, 801)}
+    assert [size for size, demand in sizes.items() if found_in(config, demand)] == [801]
 
 
 def remove_api(config: dict[str, Any]) -> None:

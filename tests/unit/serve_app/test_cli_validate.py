@@ -46,11 +46,11 @@ BROKEN = {
         "there may be no machine of this type, and no other serves faceDetection, smartSearch, ocr",
         "allow at least one, here and in max_workers at the top",
     ),
-    "a model that fits on no machine": Broken(
-        ("      GPU: 1\n", "      GPU: 1\n      memory: 800000000\n"),
+    "jobs that fit on no machine": Broken(
+        ("      CPU: 16\n", "      CPU: 0\n"),
         "resources:",
-        "available_node_types.gpu-worker.resources",
-        "Ocr needs 900 MB memory; no node type that serves ocr (gpu-worker) has that",
+        "available_node_types.encoding-worker.resources",
+        "no node type that serves videoConversion (encoding-worker) has what a job needs: AssetEncodeVideo (",
         "raise the resources, or choose a larger machine",
     ),
     "machines without the media folder": Broken(
