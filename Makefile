@@ -30,7 +30,7 @@ test: ## formatting, lint, types and every test but the long ones
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-long: ## the loops and soaks
 	@cluster/setup.sh test

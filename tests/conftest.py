@@ -7,7 +7,6 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -110,28 +109,11 @@ def report() -> Callable[[str], None]:
     return FIGURES.append
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several test processes one alone runs what starts Ray: whole servers, by turns and on ports of their own."""
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in ("e2e", "ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-
-
-class FiguresOfAll:
-    """Brings the figures of several test processes together."""
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
-        if output is not None:
-            output["figures"] = FIGURES
-
-    def pytest_testnodedown(self, node: Any) -> None:
-        FIGURES.extend(getattr(node, "workeroutput", {}).get("figures", []))
-
-
 def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.has_plugin("xdist"):
-        config.pluginmanager.register(FiguresOfAll())
+        from tests.processes import SeveralProcesses
+
+        config.pluginmanager.register(SeveralProcesses())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
