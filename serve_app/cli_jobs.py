@@ -12,7 +12,6 @@ from rich.table import Table
 from serve_app.client import ApiClient, Queue
 
 REFRESH_S = 1.0
-COMMANDS = ("start", "pause", "resume", "empty", "clear-failed")
 
 
 def queue_table(queues: list[Queue]) -> Table:
