@@ -1,11 +1,13 @@
 """Routers, middleware and error mapping → an ASGI app, without Ray."""
 
 import re
+import time
 import uuid
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cluster.metrics import REQUESTS, Metrics
 from serve_app.deps import Services
 from serve_app.error_mapping import add_error_handlers
 from serve_app.routers import (
@@ -94,18 +96,18 @@ def create_app(services: Services) -> ASGIApp:
         app.include_router(router, prefix="/api")
     app.include_router(well_known.router)
     add_error_handlers(app)
-    return Edge(app)
+    return Edge(app, services.metrics)
 
 
 class Edge:
-    """The outermost layer: every answer carries `X-Correlation-ID`, the request's or a new one.
+    """The outermost layer: every answer carries `X-Correlation-ID`, the request's or a new one, and is measured.
 
     Starlette raises an unexpected error again after it was answered and logged, for servers that log; ours would say
     everything twice. One that cuts an answer short goes on, so that the connection ends.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,11 +115,12 @@ class Edge:
             return
         given = next((value for name, value in scope["headers"] if name == b"x-correlation-id"), b"")
         mark = given if re.fullmatch(rb"[\x21-\x7e]{1,128}", given) else uuid.uuid4().hex.encode()
-        answered = False
+        answered, status, began_s = False, 0, time.perf_counter()
 
         async def send_marked(message: Message) -> None:
-            nonlocal answered
+            nonlocal answered, status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 message = {**message, "headers": [*message.get("headers", ()), (b"x-correlation-id", mark)]}
             await send(message)
             answered = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -127,3 +130,7 @@ class Edge:
         except Exception:
             if not answered:
                 raise
+        finally:
+            # by the route's pattern: ids in it would be a metric each
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.record(REQUESTS, time.perf_counter() - began_s, route, scope["method"], str(status))

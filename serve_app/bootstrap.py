@@ -10,7 +10,7 @@ from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queries import assets as asset_queries
 from cluster.db.queries import libraries as library_queries
-from cluster.db.queries import notes
+from cluster.db.queries import notes, readings
 from cluster.db.queries import system as system_queries
 from cluster.db.queue_store import SqlQueueStore
 from cluster.loops.controller import Controller, Surroundings
@@ -19,8 +19,10 @@ from cluster.loops.library_watcher import STABLE_S, LibraryChanges, LibraryWatch
 from cluster.loops.scheduler import Scheduler
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import Submitter
+from cluster.metrics import Metrics
 from cluster.names import JobName, QueueName
 from cluster.queue.job import Handler, NewJob, Place
+from cluster.queue.statistics import Mark, Readings
 from cluster.queue.store import Transaction
 from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings
@@ -73,12 +75,18 @@ def build_controller(
     submitters: Mapping[Place, Submitter],
     nodes: RayNodes,
     pool_trouble: Callable[[QueueName], str],
+    metrics: Metrics,
 ) -> Controller:
     """The loops of this stack's controller, not started. `pool_trouble`: why a queue's models could not be loaded."""
     settings = services.settings
     changes = Changes(services.database)
     config = LiveConfig(services)
     missing = MissingWeights(registry.JOBS, settings.model_folder, config.current)
+    store = SqlQueueStore(services.database)
+
+    def read(mark: Mark | None) -> Readings:
+        with services.database.reader() as session:
+            return readings.read(session, store, mark)
 
     return Controller(
         services.store,
@@ -96,6 +104,8 @@ def build_controller(
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
             model_trouble=lambda queue: missing.reason(queue) or pool_trouble(queue),
+            readings=read,
+            metrics=metrics,
         ),
         on_failed=follow_failure,
     )

@@ -18,6 +18,7 @@ from cluster.clock import Clock
 from cluster.db.engine import Database
 from cluster.db.queries import users
 from cluster.errors import Forbidden, NotAuthenticated
+from cluster.metrics import Metrics, Unmeasured
 from cluster.queue.store import QueueStore
 from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
@@ -41,6 +42,7 @@ class Services:
     clock: Clock
     vectors: Vectors
     texts: TextPoints = field(default_factory=LocalTexts)
+    metrics: Metrics = field(default_factory=Unmeasured)
 
 
 @dataclass(frozen=True, slots=True)

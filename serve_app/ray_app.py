@@ -30,6 +30,7 @@ ON_API_NODES = {worker_label(WorkerName.API): "true"}
 
 def build_api() -> Any:
     """The ASGI app, made in the replica's process."""
+    from cluster.ray_metrics import RayMetrics
     from cluster.vectors.indexed import IndexedVectors
     from cluster.vectors.ray_vectors import RayHolder
     from serve_app.app import create_app
@@ -37,7 +38,8 @@ def build_api() -> Any:
 
     settings = read_settings(os.environ)
     configure_logging(settings, "Api")
-    return create_app(replace(build_services(settings, IndexedVectors(RayHolder())), texts=RememberedTexts(RayTexts())))
+    services = build_services(settings, IndexedVectors(RayHolder()))
+    return create_app(replace(services, texts=RememberedTexts(RayTexts()), metrics=RayMetrics()))
 
 
 def deploy() -> None:

@@ -51,6 +51,7 @@ class ControllerActor:
     def __init__(self) -> None:
         from cluster.loops.submitter import Submitter
         from cluster.queue.job import Place
+        from cluster.ray_metrics import RayMetrics
         from cluster.ray_nodes import RayNodes
         from cluster.telemetry import configure_logging
         from cluster.vectors.indexed import IndexedVectors
@@ -68,7 +69,7 @@ class ControllerActor:
             Place.CLUSTER: runner,
             Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor),
         }
-        self._controller = build_controller(services, submitters, nodes, runner.models.trouble)
+        self._controller = build_controller(services, submitters, nodes, runner.models.trouble, RayMetrics())
         runner.models.heard = self._controller.beat
         self._controller.start()
 

@@ -1,21 +1,24 @@
-"""The loops of one controller, wired: dispatcher, settler, keeper, rescuer, scheduler, pruner."""
+"""The loops of one controller, wired: dispatcher, settler, keeper, rescuer, scheduler, pruner, meter."""
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cluster.clock import Clock
 from cluster.loops.dispatcher import Dispatcher, Identity
 from cluster.loops.in_flight import Beat, InFlight
 from cluster.loops.keeper import Keeper
 from cluster.loops.loop import Loop
+from cluster.loops.meter import Meter
 from cluster.loops.pruner import Pruner
 from cluster.loops.rescuer import Rescuer
 from cluster.loops.settler import OnFailed, Settler, nothing_follows
 from cluster.loops.submitter import CallLost, LossReason, Submitter
+from cluster.metrics import Metrics, Unmeasured
 from cluster.names import JobName, QueueName
 from cluster.queue.job import Handler, Pipeline, Place
+from cluster.queue.statistics import Mark, Readings
 from cluster.queue.store import QueueStore
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,8 @@ START_AGAIN_S = 2.0
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
-    scheduler's tick; `model_trouble`: why the models of a queue cannot work, `""` when they can."""
+    scheduler's tick; `model_trouble`: why the models of a queue cannot work, `""` when they can; `readings`: what the
+    meter tells to `metrics`, None where nobody measures."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -38,6 +42,8 @@ class Surroundings:
     watch_libraries: Callable[[bool], float]
     schedule: Callable[[], float]
     model_trouble: Callable[[QueueName], str] = lambda queue: ""
+    readings: Callable[[Mark | None], Readings] | None = None
+    metrics: Metrics = field(default_factory=Unmeasured)
 
 
 class Controller:
@@ -91,6 +97,10 @@ class Controller:
             Loop("pruner", pruner.tick),
             self._settle_loop,
         ]
+        if around.readings is not None:
+            loops = tuple(self._loops)
+            meter = Meter(around.readings, around.metrics, lambda: self._keeper.owned, self.in_flight, loops)
+            self._loops.append(Loop("meter", meter.tick))
 
     def start(self) -> None:
         """Release what an earlier incarnation held, take the queues, run the loops. Waits for a database that is away:

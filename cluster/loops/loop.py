@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
@@ -10,10 +11,14 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 
 
 class Loop:
-    """Calls `tick` in a thread of its own. `tick` returns how many seconds to sleep; `wake` cuts that short."""
+    """Calls `tick` in a thread of its own. `tick` returns how many seconds to sleep; `wake` cuts that short.
+
+    `ticks` and `failures` count since the start, `cpu_s` is what the thread has used.
+    """
 
     def __init__(self, name: str, tick: Callable[[], float]) -> None:
         self.name = name
+        self.ticks, self.failures, self.cpu_s = 0, 0, 0.0
         self._tick = tick
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -45,9 +50,13 @@ class Loop:
                 pause_s = FIRST_PAUSE_S
             except Exception:
                 log.exception("%s failed, next try in %.1f s", self.name, pause_s)
+                self.failures += 1
                 sleep_s, pause_s = pause_s, min(pause_s * 2, LONGEST_PAUSE_S)
                 self._stopping.wait(sleep_s)
                 continue
+            finally:
+                self.ticks += 1
+                self.cpu_s = time.thread_time()
             if sleep_s > 0:
                 self._wake.wait(sleep_s)
             self._wake.clear()

@@ -1,12 +1,14 @@
-"""What a settlement adds to the per-minute statistics and to the short history. Pure: every store counts by it."""
+"""What a settlement adds to the per-minute statistics and to the short history, and what a meter reads of them. Pure:
+every store counts by it.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.names import JobName, QueueName
 from cluster.queue.job import Lease
-from cluster.queue.store import Continue, Fail, Finish, Retry, Settlement
+from cluster.queue.store import Continue, Fail, Finish, QueueCounts, Retry, Settlement
 
 HISTORY_PER_QUEUE = 20
 """Done and skipped jobs of one queue that one call of `settle` remembers; failed ones are all remembered."""
@@ -34,6 +36,29 @@ class Ended:
     node: str
     duration_ms: int
     wait_ms: int
+
+
+MinuteOfJob = tuple[int, QueueName, JobName]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far was read: statistics from `minute` on may still change, history above `history_id` is new."""
+
+    minute: int
+    history_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """`oldest_s`: age of the job that each queue starts next; `tallies`: of the minutes from the mark on; `durations`:
+    jobs of the history above the mark and their seconds. `mark`: for the next reading."""
+
+    counts: Mapping[QueueName, QueueCounts]
+    oldest_s: Mapping[QueueName, float]
+    tallies: Mapping[MinuteOfJob, Tally]
+    durations: Sequence[tuple[QueueName, JobName, float]]
+    mark: Mark
 
 
 def waited_ms(lease: Lease, duration_ms: int, now_ms: int) -> int:
