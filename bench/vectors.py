@@ -2,20 +2,22 @@
 and asked through the vectors actor with the join, all and under a filter that keeps one owner's fiftieth; and a hundred
 thousand faces, gathered anew and asked for one more. The embedding of a question is given, and no HTTP is in it.
 
-Points lie in clusters, 50 to each, and questions come from the same clusters: uniform points have no neighbours to
-speak of. What is right is counted by brute force over the stored values.
+Points lie in clusters, 50 or more to each at every size, and questions come from the same clusters: uniform points have
+no neighbours to speak of. What is right is counted by brute force over the stored values.
 """
 
 import argparse
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -40,7 +42,7 @@ from cluster.storage.layout import StorageLayout
 from cluster.vectors.holder import IndexHolder
 from cluster.vectors.indexed import IndexedVectors
 from cluster.vectors.quick_shift import cluster_faces
-from cluster.vectors.ray_vectors import RayHolder
+from cluster.vectors.ray_vectors import VECTORS_ACTOR, RayHolder
 from serve_app.app import create_app
 from serve_app.bootstrap import build_services
 from serve_app.deps import hashed
@@ -80,7 +82,7 @@ def run(databases: dict[str, str], sizes: Sequence[int] = SIZES, faces: int = FA
             stack.start_ray()
             try:
                 child = subprocess.run(
-                    [sys.executable, "-m", "bench.vectors", "--inside", *map(str, sizes)],
+                    [sys.executable, "-m", "bench.vectors", "--sizes", *map(str, sizes)],
                     env=stack.environment,
                     stdout=subprocess.PIPE,
                     check=True,
@@ -118,9 +120,9 @@ class Library:
             users = [{"id": owner, "email": f"{owner}@example.org", **times} for owner in self.owners]
             session.execute(insert(User), users)
 
-    def draw(self, count: int) -> Points:
-        """Points from the clusters. Two of one cluster are about 0.4 apart."""
-        of = self._chance.integers(len(self._centres), size=count)
+    def draw(self, count: int, size: int) -> Points:
+        """Points from the clusters of a library of this size. Two of one cluster are about 0.4 apart."""
+        of = self._chance.integers(size // TO_A_CLUSTER, size=count)
         return unit_rows(self._centres[of] + 0.8 * self._directions(count))
 
     def grow(self, size: int) -> float:
@@ -128,7 +130,7 @@ class Library:
         spent_s = 0.0
         while len(self.ids) < size:
             count = min(WRITTEN_AT_ONCE, size - len(self.ids))
-            ids, points = new_ids(count, seed=10 + len(self.ids)), self.draw(count)
+            ids, points = new_ids(count, seed=10 + len(self.ids)), self.draw(count, size)
             owner_of = self._chance.integers(OWNERS, size=count)
             with self._database.session() as session:
                 rows = [asset(one, self.owners[owner]) for one, owner in zip(ids, owner_of.tolist(), strict=True)]
@@ -176,9 +178,10 @@ def measure(sizes: Sequence[int]) -> dict[str, float]:
         if not database.is_sqlite:
             with database.session() as session:
                 session.execute(text("ANALYZE"))
-        built = build(database, folder / str(size))
+        built = build(database, folder)
         results |= {f"{size}.{key}": value for key, value in built.items()}
         say(f"{size} built: {built}")
+        restart_actor()
         asked = ask(database, library, size)
         results |= {f"{size}.{key}": value for key, value in asked.items()}
         say(f"{size} asked: {asked}")
@@ -189,12 +192,19 @@ def measure(sizes: Sequence[int]) -> dict[str, float]:
 
 
 def build(database: Database, folder: Path) -> dict[str, float]:
-    """An index from the rows alone, with nothing on disk; and what one more embedding costs it."""
+    """An index from the rows alone, with nothing on disk. It is saved where the actor finds it."""
+    shutil.rmtree(folder, ignore_errors=True)
     holder = IndexHolder(database, folder)
     started_s, cpu_s = time.perf_counter(), time.process_time()
     holder.search(SMART, np.eye(DIMENSIONS, dtype=np.float32)[0], 1)
     holder.catch_up()
     return {"build.s": time.perf_counter() - started_s, "build.cpu_s": time.process_time() - cpu_s}
+
+
+def restart_actor() -> None:
+    """So that it loads what was built; it would make its own anew otherwise."""
+    with suppress(ValueError):  # nobody asked yet
+        ray.kill(ray.get_actor(VECTORS_ACTOR, NAMESPACE), no_restart=False)
 
 
 def ask(database: Database, library: Library, size: int) -> dict[str, float]:
@@ -203,7 +213,7 @@ def ask(database: Database, library: Library, size: int) -> dict[str, float]:
     vectors = IndexedVectors(holder)
     for owner_id in (None, library.owners[OWNER]):
         wait_for_mark(holder, SMART, size, owner_id)
-    questions = library.draw(WARM_UP + QUESTIONS)
+    questions = library.draw(WARM_UP + QUESTIONS, size)
     everybody = everything().where(Asset.deleted_at.is_(None))
     for name, owner in (("all", None), ("owner", OWNER)):
         among = everybody if owner is None else ids_of(AssetFilter(owner_id=library.owners[owner]))
@@ -315,6 +325,8 @@ def say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--inside", nargs="+", type=int, required=True, metavar="SIZE")
-    print(json.dumps(measure(parser.parse_args().inside)))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="on the database that DB_URL names")
+    parser.add_argument("--faces", type=int, default=0, help="gather so many instead")
+    arguments = parser.parse_args()
+    print(json.dumps(gather(arguments.faces) if arguments.faces else measure(arguments.sizes)))

@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 MEDIA_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Keeps the pages of one picture for the next: 20 to 30 % of the CPU of thumbnails."""
 
-CANCEL_GRACE_S = 5.0
-"""Between the interrupt and the kill of a worker whose call was given up."""
+CANCEL_GRACE_S = 15.0
+"""Between the interrupt and the kill of a worker whose call was given up. On a machine with four times as much to do as it
+can, Ray's interrupt has taken more than five seconds to arrive."""
 
 OnEnd = Callable[[CallEnd], None]
 

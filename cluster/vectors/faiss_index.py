@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from cluster.storage.files import fsync_file, write_atomically
 from cluster.vectors.index import Embedding
 
-PROBES = 128
-"""Of so many lists the nearest are looked at when nothing is asked for but what is near."""
+LOOKED_AT = 40_000
+"""In so many embeddings' worth of lists, the nearest ones, is looked when nothing is asked for but what is near: some
+milliseconds at any size."""
 WITNESSES = 64
 
 Seqs = NDArray[np.int64]
@@ -102,7 +103,7 @@ class FaissIndex:
 
     def _probes(self, asked: int) -> int:
         """How many lists to look at: more when many are asked for."""
-        return min(self.lists, max(PROBES, math.ceil(4 * asked * self.lists / len(self._seqs))))
+        return min(self.lists, math.ceil(max(LOOKED_AT, 4 * asked) * self.lists / len(self._seqs)))
 
     def save(self, path: Path) -> None:
         """Write `path` and a file beside it. What is written last makes it count; a crash leaves the former one, or

@@ -21,8 +21,11 @@ Key = tuple[EmbeddingKind, int, str | None]
 
 LISTS_FROM = 50_000
 """Fewer embeddings are flat: looking through all takes some milliseconds."""
-GROWTH = 4
-"""Lists that were learned from fewer than a quarter of what there is now are learned anew."""
+LISTS_PER_ROOT = 4
+"""Lists per root of the number of embeddings. With twice as many the same recall takes as long to search, and twice as
+long to learn; with half as many it takes twice as long to search."""
+GROWTH = 2
+"""Lists that were learned from fewer than half of what there is now are learned anew."""
 SAMPLE_PER_LIST = 40
 SAVED_FROM = 20_000
 """Fewer are read from the rows sooner than an index is worth a file."""
@@ -144,7 +147,7 @@ class Held:
             count = embeddings.rows_count(session, self._kind, self._owner_id)
             if count < max(LISTS_FROM, GROWTH * self._learned_from):
                 return self.index
-            lists = 2 * math.isqrt(count)
+            lists = LISTS_PER_ROOT * math.isqrt(count)
             sample = embeddings.sample(session, self._kind, self._dimensions, SAMPLE_PER_LIST * lists, self._owner_id)
         if len(sample) < lists:  # most are of another model
             return self.index

@@ -82,8 +82,8 @@ def _by_likeness(services: Services, session: Session, user_id: str, ids: Sequen
     if point is None:
         return list(ids)
     person_of = faces.shown_faces(session, user_id)
-    among = faces.standing_faces(user_id)
-    near = services.vectors.nearest(session, EmbeddingKind.FACE_SEARCH, point, max(1, len(person_of)), among)
+    kind, among, most = EmbeddingKind.FACE_SEARCH, faces.standing_faces(user_id), max(1, len(person_of))
+    near = services.vectors.nearest(session, kind, point, most, among, user_id)
     rank = {person_of[match.id]: index for index, match in enumerate(near)}
     return sorted(ids, key=lambda one: rank.get(one, len(rank)))
 

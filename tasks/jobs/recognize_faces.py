@@ -74,7 +74,8 @@ def _near(context: Context, face: FaceFacts, limit: int, *, known: bool = False)
     point = embeddings.embedding_of(session, EmbeddingKind.FACE_SEARCH, face.face_id)
     assert point is not None, "its model is known"
     among = faces.comparable_faces(face.owner_id, wanted.model_name, face.taken_on, known=known)
-    return context.vectors.within(session, EmbeddingKind.FACE_SEARCH, point, wanted.max_distance, limit, among)
+    kind, owner_id = EmbeddingKind.FACE_SEARCH, face.owner_id
+    return context.vectors.within(session, kind, point, wanted.max_distance, limit, among, owner_id)
 
 
 def _person_near(context: Context, face: FaceFacts, near: list[Match]) -> str | None:

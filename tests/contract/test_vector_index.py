@@ -35,6 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """For indexes that count as large early, and are saved at once."""
     monkeypatch.setattr(holder, "LISTS_FROM", 1000)
     monkeypatch.setattr(holder, "SAVED_FROM", 1000)
+    monkeypatch.setattr(faiss_index, "LOOKED_AT", 600)
     return tmp_path / "vectors"
 
 

@@ -1,17 +1,18 @@
 """All, Missing and Refresh of every queue that needs no model, on a library of 300: how many jobs each adds.
 
-What is counted is what ended, by job name, in the server's own statistics. Source: spec/queues.md §5.
+Source: spec/queues.md §5. The queues that need models: `test_force_table_models.py`.
 """
 
 import contextlib
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from serve_app.client import ApiRefused, sha1_hex
+from tests.e2e.force_table import DRAIN_S, Ended, Force, ended, press, tables
 from tests.e2e.photos import make_photos
 from tests.e2e.real_stack import RealStack, describe, real_stack
 from tests.programs import program
@@ -20,9 +21,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 PHOTOS, VIDEOS = 290, 10
 EVERYTHING = PHOTOS + VIDEOS
-DRAIN_S = 900
-Force = bool | None
-Ended = dict[str, int]
 Run = Callable[[str, Force], Ended]
 
 
@@ -55,34 +53,9 @@ def make_video(path: Path, number: int) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def tables(stack: RealStack) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(stack.media / "heliostat.db", timeout=30, isolation_level=None)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def ended(stack: RealStack) -> Ended:
-    """Job name → how many ended so far, done or skipped."""
-    with tables(stack) as connection:
-        return dict(connection.execute("SELECT name, sum(done + skipped) FROM job_statistic GROUP BY name"))
-
-
 @pytest.fixture(scope="module")
 def run(library: RealStack) -> Run:
-    """Start a queue; what ended until all is quiet again, by name."""
-
-    def run_queue(queue: str, force: Force) -> Ended:
-        before = ended(library)
-        library.client.command(queue, "start", force)
-        library.wait_until_idle(DRAIN_S)
-        assert library.failed() == {}, describe(library)
-        after = ended(library)
-        return {name: more for name, count in after.items() if (more := count - before.get(name, 0))}
-
-    return run_queue
+    return partial(press, library)
 
 
 def test_a_finished_library_misses_nothing(run: Run, report: Callable[[str], None]) -> None:

@@ -92,11 +92,13 @@ def test_a_job_that_kills_its_workers_is_poison_and_its_neighbours_finish(bench:
 
 
 def test_a_job_over_its_time_is_ended_and_its_neighbour_finishes(bench: RayBench, tmp_path: Path) -> None:
-    slow = order(tmp_path / "slow", asset="too slow", sleep_s=600)
+    partial = tmp_path / "partial"
+    slow = order(tmp_path / "slow", asset="too slow", sleep_s=600, tidies=str(partial))
     beside = order(tmp_path / "beside", asset="beside slow")
     bench.enqueue([slow, beside])
     wait_until(lambda: len(bench.attempts("too slow")) > 0, PATIENCE_S, "the first attempt to be ended")
     bench.wait_until_over()
+    wait_until(lambda: not partial.exists(), PATIENCE_S, "what it wrote to be deleted")
 
     attempts = bench.attempts("too slow")
     assert [attempt.error_class for attempt in attempts] == ["JobTimeout"] * 2
@@ -104,17 +106,6 @@ def test_a_job_over_its_time_is_ended_and_its_neighbour_finishes(bench: RayBench
     assert len({run["pid"] for run in runs(tmp_path / "slow")}) == 2  # each worker was ended
     assert bench.outcomes("too slow") == ["failed"]
     assert (bench.outcomes("beside slow"), bench.attempts("beside slow")) == (["done"], [])
-    with bench.store.transaction() as tx:
-        bench.store.clear_failed(tx, bench.counts().queue)
-
-
-@pytest.mark.long  # on a busy machine the interrupt may come too late; then the sweep deletes what is left
-def test_what_a_job_over_its_time_wrote_is_deleted(bench: RayBench, tmp_path: Path) -> None:
-    partial = tmp_path / "partial"
-    bench.enqueue([order(tmp_path / "slow", asset="untidy", sleep_s=600, tidies=str(partial))])
-    wait_until(lambda: partial.exists(), PATIENCE_S, "the first attempt to begin")
-    bench.wait_until_over()
-    wait_until(lambda: not partial.exists(), PATIENCE_S, "what it wrote to be deleted")
     with bench.store.transaction() as tx:
         bench.store.clear_failed(tx, bench.counts().queue)
 
