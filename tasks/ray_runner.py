@@ -26,8 +26,8 @@ MEDIA_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_"
 """Keeps the pages of one picture for the next: 20 to 30 % of the CPU of thumbnails."""
 
 CANCEL_GRACE_S = 15.0
-"""Between the interrupt and the kill of a worker whose call was given up. On a machine with four times as much to do as it
-can, Ray's interrupt has taken more than five seconds to arrive."""
+"""Between the interrupt and the kill of a worker whose call was given up: long enough for an interrupt to arrive on a
+machine that has far more to do than it can."""
 
 OnEnd = Callable[[CallEnd], None]
 
