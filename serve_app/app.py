@@ -11,6 +11,7 @@ from cluster.metrics import REQUESTS, Metrics
 from serve_app.deps import Services
 from serve_app.error_mapping import add_error_handlers
 from serve_app.routers import (
+    admin_actions,
     admin_users,
     albums,
     api_keys,
@@ -22,12 +23,14 @@ from serve_app.routers import (
     faces,
     health,
     integrity,
+    job_details,
     jobs,
     libraries,
     maps,
     memories,
     merge_proposals,
     people,
+    queue_activity,
     queues,
     search,
     server,
@@ -44,6 +47,7 @@ from serve_app.routers import (
 )
 from serve_app.services.server_info import VERSION
 from serve_app.socket_server import add_sockets, follow_events
+from serve_app.web import pages
 
 ROUTERS: tuple[APIRouter, ...] = (
     server.router,
@@ -72,6 +76,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     view.router,
     system_config.router,
     integrity.router,
+    queue_activity.router,
+    job_details.router,
+    admin_actions.router,
     docs.router,
     health.router,
     unserved.router,
@@ -91,16 +98,26 @@ def create_app(services: Services) -> ASGIApp:
         lifespan=follow_events,
     )
     app.state.services = services
+    app.state.live = queue_activity.live_queues(services)
     add_sockets(app, services, dict(zip(("major", "minor", "patch"), VERSION, strict=True)) | {"prerelease": None})
     for router in ROUTERS:
         app.include_router(router, prefix="/api")
     app.include_router(well_known.router)
+    app.include_router(pages.router)
     add_error_handlers(app)
     return Edge(app, services.metrics)
 
 
+FOR_FILES = (
+    b"default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'; frame-ancestors 'none'; sandbox"
+)
+"""What a browser may do with an answer that it is made to show as a page: a file that somebody uploaded may hold a
+script, and would run as a page of ours."""
+
+
 class Edge:
-    """The outermost layer: every answer carries `X-Correlation-ID`, the request's or a new one, and is measured.
+    """The outermost layer: every answer carries `X-Correlation-ID`, the request's or a new one, says what a browser may
+    do with it where the route does not, and is measured.
 
     Starlette raises an unexpected error again after it was answered and logged, for servers that log; ours would say
     everything twice. One that cuts an answer short goes on, so that the connection ends.
@@ -121,7 +138,10 @@ class Edge:
             nonlocal answered, status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), (b"x-correlation-id", mark)]}
+                headers = [*message.get("headers", ()), (b"x-correlation-id", mark)]
+                if not any(name == b"content-security-policy" for name, _ in headers):
+                    headers.append((b"content-security-policy", FOR_FILES))
+                message = {**message, "headers": headers}
             await send(message)
             answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 

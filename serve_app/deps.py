@@ -27,6 +27,8 @@ from serve_app.permissions import ALL, ANY, covers
 from serve_app.text_points import LocalTexts, TextPoints
 
 SESSION_COOKIE = "immich_access_token"
+READING = ("GET", "HEAD", None)
+"""Methods that change nothing; a web socket has none."""
 SEEN_EVERY = timedelta(hours=1)
 """A session's "last seen" is no more exact than this: a write for every request would be."""
 
@@ -102,11 +104,19 @@ def authenticate(services: Services, request: HTTPConnection) -> Caller:
     if credential is None:
         raise NotAuthenticated("Authentication required")
     kind, secret = credential
+    if request.scope.get("method") not in READING and _from_another_site(request, secret):
+        raise Forbidden("Another site asked for this in your name")
     with services.database.reader() as session:
         caller = _caller(services, session, kind, hashed(secret))
     if caller is None:
         raise NotAuthenticated(REFUSALS[kind])
     return caller
+
+
+def _from_another_site(request: HTTPConnection, secret: str) -> bool:
+    """Whether a page that is not ours made the browser ask with the cookie that it keeps for us."""
+    is_cookie = request.cookies.get(SESSION_COOKIE) == secret
+    return is_cookie and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
 def _caller(services: Services, session: Session, kind: CredentialKind, digest: str) -> Caller | None:

@@ -118,4 +118,5 @@ async def follow_events(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        app.state.live.close()
         await to_thread.run_sync(tail.stop)

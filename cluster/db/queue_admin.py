@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from cluster.db.queue_sql import QueueSql, row_of
-from cluster.db.tables.base import to_ms
+from cluster.db.tables.base import from_ms, to_ms
 from cluster.names import QueueName
 from cluster.queue.job import JobId, Priority
 from cluster.queue.row import place_in_line, record_of
@@ -14,11 +14,13 @@ from cluster.queue.states import JobState
 from cluster.queue.store import JobRecord, QueueCounts
 
 _SET_PAUSED = """
-INSERT INTO queue (name, paused, paused_reason, wait_reason) VALUES (:name, :paused, :reason, '')
-ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, paused_reason = excluded.paused_reason
+INSERT INTO queue (name, paused, paused_reason, paused_by, paused_until, wait_reason)
+VALUES (:name, :paused, :reason, :by, :until, '')
+ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, paused_reason = excluded.paused_reason,
+    paused_by = excluded.paused_by, paused_until = excluded.paused_until
 """
 _SAY_WHY = """
-INSERT INTO queue (name, paused, paused_reason, wait_reason) VALUES (:name, false, '', :reason)
+INSERT INTO queue (name, paused, paused_reason, paused_by, wait_reason) VALUES (:name, false, '', '', :reason)
 ON CONFLICT (name) DO UPDATE SET wait_reason = excluded.wait_reason
 """
 _CLEAR_FAILED = """
@@ -39,7 +41,7 @@ _WHY_PUT_OFF = """
 SELECT last_error FROM job WHERE state = 'delayed' AND queue = :queue AND attempts = 0 AND last_error <> ''
 ORDER BY run_at, queue LIMIT 1
 """
-_QUEUES = "SELECT name, paused, paused_reason, wait_reason FROM queue"
+_QUEUES = "SELECT name, paused, paused_reason, paused_by, paused_until, wait_reason FROM queue"
 _JOBS = """
 SELECT {row} FROM job WHERE id IN (
     SELECT id FROM job WHERE queue = :queue AND state = '{state}' ORDER BY id DESC LIMIT :limit)
@@ -65,6 +67,7 @@ class QueueAdmin:
         self._say_why = sql.statement(_SAY_WHY)
         self._empty = sql.statement("DELETE FROM job WHERE queue = :queue AND state = 'waiting'")
         self._clear_failed = sql.statement(_CLEAR_FAILED)
+        self._discard = sql.statement("DELETE FROM job WHERE queue = :queue AND state = :state AND id {in_ids}")
         self._revive_all = sql.statement(_REVIVE)
         self._revive_some = sql.statement(_REVIVE + " AND id {in_ids}")
         self._counts = sql.statement(_COUNTS)
@@ -75,11 +78,16 @@ class QueueAdmin:
         self._prune_statistics = sql.statement(_PRUNE_STATISTICS)
         self._analyze = sql.statement("ANALYZE job")
 
-    def pause(self, tx: Session, queue: QueueName, reason: str = "") -> None:
-        tx.connection().execute(self._set_paused, {"name": queue, "paused": True, "reason": reason})
+    def pause(
+        self, tx: Session, queue: QueueName, reason: str = "", by: str = "", until: datetime | None = None
+    ) -> None:
+        ends_ms = None if until is None else to_ms(until)
+        flags = {"paused": True, "reason": reason, "by": by, "until": ends_ms}
+        tx.connection().execute(self._set_paused, {"name": queue, **flags})
 
     def resume(self, tx: Session, queue: QueueName) -> None:
-        tx.connection().execute(self._set_paused, {"name": queue, "paused": False, "reason": ""})
+        flags = {"paused": False, "reason": "", "by": "", "until": None}
+        tx.connection().execute(self._set_paused, {"name": queue, **flags})
         self._sql.wake(tx)
 
     def empty(self, tx: Session, queue: QueueName) -> int:
@@ -87,6 +95,10 @@ class QueueAdmin:
 
     def clear_failed(self, tx: Session, queue: QueueName, limit: int = 1000) -> int:
         return tx.connection().execute(self._clear_failed, {"queue": queue, "limit": limit}).rowcount
+
+    def discard(self, tx: Session, queue: QueueName, job_ids: Sequence[JobId], state: JobState) -> int:
+        parameters = {"queue": queue, "state": state, "ids": self._sql.bound_list(job_ids)}
+        return tx.connection().execute(self._discard, parameters).rowcount
 
     def retry_failed(self, tx: Session, queue: QueueName, job_ids: Sequence[JobId] | None = None) -> int:
         connection = tx.connection()
@@ -106,16 +118,20 @@ class QueueAdmin:
         for queue, state, count in connection.execute(self._counts):
             by_state.setdefault(queue, {})[state] = count
         flags = {row.name: row for row in connection.execute(self._queues)}
+        now = self._sql.now_ms(connection)
         result = {}
         for queue in QueueName:
             flag, counted = flags.get(queue), by_state.get(queue, {})
             reason = flag.wait_reason if flag else ""
             if not reason and counted.get(JobState.DELAYED):
                 reason = connection.execute(self._why_put_off, {"queue": queue}).scalar() or ""
+            paused = bool(flag and flag.paused and (flag.paused_until is None or flag.paused_until > now))
             result[queue] = QueueCounts(
                 queue,
-                paused=bool(flag and flag.paused),
-                paused_reason=flag.paused_reason if flag else "",
+                paused=paused,
+                paused_reason=flag.paused_reason if flag and paused else "",
+                paused_by=flag.paused_by if flag and paused else "",
+                paused_until=from_ms(flag.paused_until) if flag and paused and flag.paused_until else None,
                 wait_reason=reason,
                 **counted,
             )

@@ -22,7 +22,7 @@ from cluster.db.tables.base import from_ms, to_json
 from cluster.names import JobName, QueueName
 from cluster.queue.job import JobId, Lease, LeaseToken, NewEvent, NewJob
 from cluster.queue.row import lease_of, new_rows
-from cluster.queue.store import Release, Settlement
+from cluster.queue.store import InHand, Release, Settlement
 
 READY_MOST = 1_000
 PROMOTED_AT_ONCE = 1_000
@@ -30,8 +30,8 @@ PROMOTED_AT_ONCE = 1_000
 
 _EVENT = {"type": "text", "user_id": "text", "data": "text", "at": "bigint"}
 _OWN = """
-INSERT INTO queue (name, paused, paused_reason, wait_reason, owner, owner_expires_at)
-SELECT q.value, false, '', '', :controller, CAST(:expires_at AS bigint) FROM {queues} WHERE true
+INSERT INTO queue (name, paused, paused_reason, paused_by, wait_reason, owner, owner_expires_at)
+SELECT q.value, false, '', '', '', :controller, CAST(:expires_at AS bigint) FROM {queues} WHERE true
 ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, owner_expires_at = excluded.owner_expires_at
 WHERE queue.owner IS NULL OR queue.owner = excluded.owner OR queue.owner_expires_at <= :now
 RETURNING name
@@ -57,7 +57,7 @@ SELECT q.value,
         ORDER BY job.order_key, job.id LIMIT :most) AS line),
     coalesce((SELECT blocked.jobs FROM blocked WHERE blocked.queue = q.value), 0)
 FROM {queues} LEFT JOIN queue ON queue.name = q.value
-WHERE queue.paused IS NOT TRUE
+WHERE (queue.paused AND coalesce(queue.paused_until > :now, true)) IS NOT TRUE
 """
 # OR keeps the look at the active key a probe per row: as a join it may be planned over all waiting rows.
 _LEASE = """
@@ -66,10 +66,12 @@ WITH picked AS MATERIALIZED (
     WHERE line.queue = :queue AND line.state = 'waiting'
         AND (line.dedup_key IS NULL OR NOT EXISTS (
             SELECT 1 FROM job AS held WHERE held.dedup_key = line.dedup_key AND held.state = 'active'))
-        AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.name = :queue AND queue.paused)
+        AND NOT EXISTS (
+            SELECT 1 FROM queue
+            WHERE queue.name = :queue AND queue.paused AND coalesce(queue.paused_until > :now, true))
     ORDER BY line.order_key, line.id LIMIT :limit {skip_locked})
 UPDATE job SET state = 'active', lease_token = :token, lease_expires_at = :expires_at, controller = :controller,
-    incarnation = :incarnation
+    incarnation = :incarnation, started_at = :now, node = NULL
 WHERE id {in_picked}
 RETURNING order_key, id, name, payload, attempts, deaths, alone, asset_id, enqueued_at
 """
@@ -79,7 +81,9 @@ WITH held_rows AS MATERIALIZED (
     ORDER BY {by_key} {lock_job})
 UPDATE job SET lease_expires_at = :expires_at WHERE id {in_held_rows} RETURNING id
 """
-_NOTE_PROGRESS = "UPDATE job SET progress = :progress WHERE id = :id AND lease_token = :token"
+_NOTE_PROGRESS = """
+UPDATE job SET progress = coalesce(:progress, progress), node = :node WHERE id = :id AND lease_token = :token
+"""
 _HELD = """
 SELECT job.id FROM {held_jobs} ORDER BY {by_key} {lock_job}
 """
@@ -173,10 +177,11 @@ class SqlQueueStore(QueueAdmin):
         return len(found)
 
     def ready(self, tx: Session, queues: Iterable[QueueName]) -> dict[QueueName, int]:
-        most = 2 * READY_MOST
-        parameters = {"queues": self._sql.bound_list(queues), "most": most}
+        connection, most = tx.connection(), 2 * READY_MOST
+        now_ms = self._sql.now_ms(connection)
+        parameters = {"queues": self._sql.bound_list(queues), "most": most, "now": now_ms}
         result = {}
-        for queue, waiting, blocked in tx.connection().execute(self._ready, parameters):
+        for queue, waiting, blocked in connection.execute(self._ready, parameters):
             least = 1 if waiting == most else 0
             if (count := min(READY_MOST, max(least, waiting - blocked))) > 0:
                 result[QueueName(queue)] = count
@@ -186,10 +191,12 @@ class SqlQueueStore(QueueAdmin):
         self, tx: Session, queue: QueueName, limit: int, lease_s: float, controller: str, incarnation: str
     ) -> list[Lease]:
         connection = tx.connection()
-        expires_at_ms = self._sql.now_ms(connection) + round(lease_s * 1000)
+        now_ms = self._sql.now_ms(connection)
+        expires_at_ms = now_ms + round(lease_s * 1000)
         token, expires_at = self._token(), from_ms(expires_at_ms)
         parameters = {
             "queue": queue,
+            "now": now_ms,
             "limit": limit,
             "token": token,
             "expires_at": expires_at_ms,
@@ -223,8 +230,11 @@ class SqlQueueStore(QueueAdmin):
         parameters = {**self._sql.bound_pairs(leases), "expires_at": expires_at}
         return set(connection.execute(self._extend, parameters).scalars())
 
-    def note_progress(self, tx: Session, progress: Sequence[tuple[JobId, LeaseToken, float]]) -> None:
-        rows = [{"id": job_id, "token": token, "progress": share} for job_id, token, share in sorted(progress)]
+    def note_progress(self, tx: Session, progress: Sequence[InHand]) -> None:
+        rows = [
+            {"id": one.job_id, "token": one.token, "progress": one.progress, "node": one.node}
+            for one in sorted(progress, key=lambda one: one.job_id)
+        ]
         if rows:
             tx.connection().execute(self._note_progress, rows)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from cluster.loops.submitter import Call
 from cluster.names import JobName, QueueName
 from cluster.queue.job import JobId, JobSpec, LeaseToken, Place
+from cluster.queue.store import InHand
 
 START_GRACE_S = 120.0
 SILENCE_S = 20.0
@@ -107,14 +108,14 @@ class InFlight:
         with self._lock:
             return [pair for entry in self._calls.values() if _believed(entry, now_s) for pair in entry.leases.items()]
 
-    def progress(self) -> list[tuple[JobId, LeaseToken, float]]:
-        """How far the job in hand of each call is, where its worker says so and was heard lately."""
+    def in_hand(self) -> list[InHand]:
+        """The job in hand of each call whose worker was heard lately: where it is, and how far where it says so."""
         now_s = self._now_s()
         with self._lock:
             return [
-                (lease.job_id, lease.token, beat.progress)
+                InHand(lease.job_id, lease.token, beat.node, beat.progress)
                 for entry in self._calls.values()
-                if (beat := entry.beat) is not None and beat.progress is not None and _believed(entry, now_s)
+                if (beat := entry.beat) is not None and _believed(entry, now_s)
                 for lease in (entry.call.leases if beat.in_hand is None else entry.call.leases[beat.in_hand :][:1])
             ]
 

@@ -41,6 +41,7 @@ class Keeper:
         self._store, self._in_flight, self._submitters = store, in_flight, submitters
         self._identity, self._on_end, self._unsettled = identity, on_end, unsettled
         self._owned: set[QueueName] = set()
+        self._lost: set[JobId] = set()
         self._lock = threading.Lock()
 
     @property
@@ -50,21 +51,35 @@ class Keeper:
 
     def tick(self) -> float:
         """Once: ownership, extensions, progress, timeouts."""
+        held: set[JobId] = set()
         with self._store.transaction() as tx:
             owned = self._store.own(tx, QueueName, self._identity.controller, OWNERSHIP_TTL_S)
             # in the order in which a call moves, so that one that ends meanwhile is not missed
             alive = [*self._in_flight.alive(), *self._unsettled()]
             if alive:
-                self._store.extend(tx, alive, LEASE_S)
+                held = self._store.extend(tx, alive, LEASE_S)
             # after the extension, which holds the rows already and in the right order
-            self._store.note_progress(tx, self._in_flight.progress())
+            self._store.note_progress(tx, self._in_flight.in_hand())
         with self._lock:
             gained, self._owned = owned - self._owned, owned
         if gained:
             log.info("this controller owns %s", ", ".join(sorted(gained)))
+        self._end_cancelled({job_id for job_id, _ in alive} - held)
         for entry in self._in_flight.overdue():
             self._give_up(entry)
         return EVERY_S
+
+    def _end_cancelled(self, lost: set[JobId]) -> None:
+        """End calls of which somebody took a job away; their other jobs go back. One that ends by itself lets go of
+        its jobs a moment before it is out of the book, so only what is lost at two looks counts."""
+        cancelled, self._lost = lost & self._lost, lost
+        for entry in self._in_flight.everything() if cancelled else ():
+            if cancelled.isdisjoint(entry.leases):
+                continue
+            call = entry.call
+            log.info("a call of %s is ended: a job of it was cancelled", call.spec.name)
+            self._on_end(CallLost(call, LossReason.CANCELLED, "cancelled"))
+            self._submitters[call.spec.place].cancel(call.call_id)
 
     def _give_up(self, entry: OutCall) -> None:
         """The job in hand ran past its limit: its worker is ended, its neighbours go back."""

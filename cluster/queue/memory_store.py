@@ -27,7 +27,7 @@ from cluster.queue.row import (
 )
 from cluster.queue.states import JobEvent, JobState, after
 from cluster.queue.statistics import Ended, Tally, history, tallies
-from cluster.queue.store import Fail, JobRecord, QueueCounts, Release, Retry, Settlement, Transaction
+from cluster.queue.store import Fail, InHand, JobRecord, QueueCounts, Release, Retry, Settlement, Transaction
 
 READY_MOST = 1_000
 
@@ -38,6 +38,8 @@ class QueueFlags:
 
     paused: bool = False
     paused_reason: str = ""
+    paused_by: str = ""
+    paused_until: datetime | None = None
     wait_reason: str = ""
     owner: str | None = None
     owner_expires_at_ms: int = 0
@@ -157,10 +159,10 @@ class MemoryQueueStore:
             self._put(replace(row, lease_expires_at_ms=expires_at_ms))
         return {row.job_id for row in held}
 
-    def note_progress(self, tx: Transaction, progress: Sequence[tuple[JobId, LeaseToken, float]]) -> None:
-        for job_id, token, share in progress:
-            if row := self._held(job_id, token):
-                self._put(replace(row, progress=share))
+    def note_progress(self, tx: Transaction, progress: Sequence[InHand]) -> None:
+        for one in progress:
+            if (row := self._held(one.job_id, one.token)) and one.progress is not None:
+                self._put(replace(row, progress=one.progress))
 
     def held(self, tx: Transaction, leases: Sequence[Lease]) -> set[JobId]:
         return {lease.job_id for lease in leases if self._held(lease.job_id, lease.token)}
@@ -211,17 +213,22 @@ class MemoryQueueStore:
             del tables.statistics[key]
         return len(lines) + len(attempts) + len(events) + len(minutes)
 
-    def pause(self, tx: Transaction, queue: QueueName, reason: str = "") -> None:
-        self._set(queue, paused=True, paused_reason=reason)
+    def pause(
+        self, tx: Transaction, queue: QueueName, reason: str = "", by: str = "", until: datetime | None = None
+    ) -> None:
+        self._set(queue, paused=True, paused_reason=reason, paused_by=by, paused_until=until)
 
     def resume(self, tx: Transaction, queue: QueueName) -> None:
-        self._set(queue, paused=False, paused_reason="")
+        self._set(queue, paused=False, paused_reason="", paused_by="", paused_until=None)
 
     def empty(self, tx: Transaction, queue: QueueName) -> int:
         return self._discard([row for row in self._in(JobState.WAITING) if row.queue is queue])
 
     def clear_failed(self, tx: Transaction, queue: QueueName, limit: int = 1000) -> int:
         return self._discard([row for row in self._in(JobState.FAILED) if row.queue is queue][:limit])
+
+    def discard(self, tx: Transaction, queue: QueueName, job_ids: Sequence[JobId], state: JobState) -> int:
+        return self._discard([row for row in self._in(state) if row.queue is queue and row.job_id in job_ids])
 
     def retry_failed(self, tx: Transaction, queue: QueueName, job_ids: Sequence[JobId] | None = None) -> int:
         now = self._now_ms()
@@ -240,8 +247,9 @@ class MemoryQueueStore:
             flags = self._flags(queue)
             by_state = {str(state): sum(row.queue is queue for row in self._in(state)) for state in JobState}
             wait_reason = flags.wait_reason or self._why_put_off(queue)
-            reasons = {"paused_reason": flags.paused_reason, "wait_reason": wait_reason}
-            result[queue] = QueueCounts(queue, flags.paused, **by_state, **reasons)  # type: ignore[arg-type]
+            reasons = {"paused_reason": flags.paused_reason, "paused_by": flags.paused_by, "wait_reason": wait_reason}
+            until = flags.paused_until
+            result[queue] = QueueCounts(queue, flags.paused, **by_state, **reasons, paused_until=until)  # type: ignore[arg-type]
         return result
 
     def jobs(self, tx: Transaction, queue: QueueName, states: Iterable[JobState], limit: int) -> list[JobRecord]:
@@ -304,7 +312,9 @@ class MemoryQueueStore:
         return sorted(line, key=lambda row: (row.order_key, row.job_id))
 
     def _flags(self, queue: QueueName) -> QueueFlags:
-        return self.tables.queues.get(queue, QueueFlags())
+        flags = self.tables.queues.get(queue, QueueFlags())
+        over = flags.paused_until is not None and flags.paused_until <= self._clock.now()
+        return replace(flags, paused=False, paused_reason="", paused_by="", paused_until=None) if over else flags
 
     def _set(self, queue: QueueName, **changes: object) -> None:
         self.tables.queues[queue] = replace(self._flags(queue), **changes)  # type: ignore[arg-type]

@@ -43,6 +43,7 @@ TRANSITIONS: dict[tuple[JobState, JobEvent], JobState | None] = {
     (JobState.ACTIVE, JobEvent.SNOOZE): JobState.DELAYED,
     (JobState.ACTIVE, JobEvent.RELEASE): JobState.WAITING,
     (JobState.ACTIVE, JobEvent.FAIL): JobState.FAILED,
+    (JobState.ACTIVE, JobEvent.DISCARD): None,
     (JobState.FAILED, JobEvent.REVIVE): JobState.WAITING,
     (JobState.FAILED, JobEvent.DISCARD): None,
 }

@@ -77,7 +77,8 @@ Settlement = Finish | Continue | Retry | Fail | Defer | Release
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """Jobs of one queue by state. `paused` is the queue's flag, not a count. `wait_reason`: why nothing of it can
+    """Jobs of one queue by state. `paused` is the queue's flag, not a count; a pause that has run out is none.
+    `wait_reason`: why nothing of it can
     start, else why the first of those that were put off was; empty when there is neither."""
 
     queue: QueueName
@@ -87,6 +88,8 @@ class QueueCounts:
     active: int = 0
     failed: int = 0
     paused_reason: str = ""
+    paused_by: str = ""
+    paused_until: datetime | None = None
     wait_reason: str = ""
 
 
@@ -105,6 +108,16 @@ class JobRecord:
     run_at: datetime
     asset_id: str | None
     error: str = ""
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A worker's word on a job that it holds: where it is, and how far (0 to 1) where it says so."""
+
+    job_id: JobId
+    token: LeaseToken
+    node: str = ""
     progress: float | None = None
 
 
@@ -156,8 +169,8 @@ class QueueStore(Protocol):
         """Push out the expiry of leases that are still held; returns the ids that were."""
         ...
 
-    def note_progress(self, tx: Transaction, progress: Sequence[tuple[JobId, LeaseToken, float]]) -> None:
-        """Write down how far (0 to 1) jobs are that are still held; it goes with the lease."""
+    def note_progress(self, tx: Transaction, progress: Sequence[InHand]) -> None:
+        """Write down where jobs are that are still held, and how far; it goes with the lease."""
         ...
 
     def held(self, tx: Transaction, leases: Sequence[Lease]) -> set[JobId]:
@@ -185,7 +198,11 @@ class QueueStore(Protocol):
         ...
 
     # what an admin does
-    def pause(self, tx: Transaction, queue: QueueName, reason: str = "") -> None: ...
+    def pause(
+        self, tx: Transaction, queue: QueueName, reason: str = "", by: str = "", until: datetime | None = None
+    ) -> None:
+        """Lease nothing more of it, until resumed or until a time. `by`: who paused it, for people to read."""
+        ...
 
     def resume(self, tx: Transaction, queue: QueueName) -> None: ...
 
@@ -194,6 +211,11 @@ class QueueStore(Protocol):
         ...
 
     def clear_failed(self, tx: Transaction, queue: QueueName, limit: int = 1000) -> int: ...
+
+    def discard(self, tx: Transaction, queue: QueueName, job_ids: Sequence[JobId], state: JobState) -> int:
+        """Drop these jobs, if they are in this state: failed, or active ones, whose calls are then given up. Returns
+        how many."""
+        ...
 
     def retry_failed(self, tx: Transaction, queue: QueueName, job_ids: Sequence[JobId] | None = None) -> int:
         """Revive failed jobs (all of the queue, or these); returns how many."""

@@ -33,27 +33,27 @@ async def get_queues_legacy(request: Request) -> Response:
 @router.post("", status_code=204)
 def create_job(body: NewManualJob, caller: Creator, services: ServicesOf) -> None:
     """Start a job by its name."""
-    run_manual_job(services, body.name)
+    run_manual_job(services, body.name, caller)
 
 
 @router.put("/{name}")
 def run_queue_command_legacy(name: QueueName, body: QueueCommand, caller: Creator, services: ServicesOf) -> LegacyQueue:
     """Tell a queue what to do. Answers how it is then."""
-    _run(services, name, body)
+    _run(services, name, body, caller)
     return legacy_queue(queues.get_queue(services, name))
 
 
-def _run(services: Services, queue: QueueName, body: QueueCommand) -> None:
+def _run(services: Services, queue: QueueName, body: QueueCommand, caller: Caller) -> None:
     match body.command:
         case Command.START:
-            start_queue(services, queue, body.force)
+            start_queue(services, queue, body.force, caller)
         case Command.PAUSE:
-            queues.pause(services, queue)
+            queues.pause(services, queue, caller)
         case Command.RESUME:
-            queues.resume(services, queue)
+            queues.resume(services, queue, caller)
         case Command.EMPTY:
-            queues.empty(services, queue)
+            queues.empty(services, queue, caller)
         case Command.CLEAR_FAILED:
-            queues.clear_failed(services, queue)
+            queues.clear_failed(services, queue, caller)
         case _:
             assert_never(body.command)

@@ -48,7 +48,8 @@ def update_queue(
 ) -> QueueSeen:
     """Pause or resume."""
     if body.is_paused is not None:
-        queues.set_paused(services, name, body.is_paused)
+        why = queues.Pause(body.reason, body.until)
+        queues.set_paused(services, name, body.is_paused, caller, why)
     return queue_seen(queues.get_queue(services, name))
 
 
@@ -72,6 +73,6 @@ def empty_queue(
     body: Annotated[QueueDelete | None, Body()] = None,
 ) -> None:
     """Drop what waits; with `failed`, what failed too."""
-    queues.empty(services, name)
+    queues.empty(services, name, caller)
     if body is not None and body.failed:
-        queues.clear_failed(services, name)
+        queues.clear_failed(services, name, caller)

@@ -47,4 +47,4 @@ def update_config(
     services: ServicesOf,
 ) -> SystemConfig:
     """Takes the whole config; applied at once, everywhere."""
-    return save_config(services, body)
+    return save_config(services, body, caller)

@@ -1,13 +1,14 @@
 """Looking at queues, and telling them what to do."""
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 from cluster.errors import BadRequest
 from cluster.names import JobName, QueueName
 from cluster.queue.states import JobState
 from cluster.queue.store import JobRecord, QueueCounts
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
+from serve_app.services import audit
 from tasks.registry import job_named
 
 MOST_JOBS = 1001
@@ -23,29 +24,52 @@ def get_queue(services: Services, queue: QueueName) -> QueueCounts:
     return list_queues(services)[queue]
 
 
-def pause(services: Services, queue: QueueName) -> None:
-    """Start nothing more of it; what runs goes on. Survives restarts."""
-    _do(services, lambda tx: services.store.pause(tx, queue))
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why a queue is paused, and until when; None: until somebody resumes it."""
+
+    reason: str = ""
+    until: datetime | None = None
 
 
-def resume(services: Services, queue: QueueName) -> None:
-    _do(services, lambda tx: services.store.resume(tx, queue))
+def pause(services: Services, queue: QueueName, by: Caller, why: Pause = Pause()) -> None:
+    """Start nothing more of it; what runs goes on. Survives restarts. Raises BadRequest for an end that is over."""
+    if why.until is not None and why.until <= services.clock.now():
+        raise BadRequest("The pause would end in the past")
+    with services.database.session(durable=True) as session:
+        name = audit.name_of(session, by)
+        services.store.pause(session, queue, why.reason, name, why.until)
+        until = "" if why.until is None else f"until {why.until.isoformat(timespec='minutes')}"
+        audit.note(session, services, by, "pause", queue, ", ".join(filter(None, (until, why.reason))))
 
 
-def empty(services: Services, queue: QueueName) -> None:
+def resume(services: Services, queue: QueueName, by: Caller) -> None:
+    with services.database.session(durable=True) as session:
+        services.store.resume(session, queue)
+        audit.note(session, services, by, "resume", queue)
+
+
+def empty(services: Services, queue: QueueName, by: Caller) -> None:
     """Drop what waits."""
-    _do(services, lambda tx: services.store.empty(tx, queue))
+    with services.database.session(durable=True) as session:
+        count = services.store.empty(session, queue)
+        audit.note(session, services, by, "empty", queue, f"{count} waiting jobs dropped")
 
 
-def clear_failed(services: Services, queue: QueueName) -> None:
-    _do(services, lambda tx: services.store.clear_failed(tx, queue))
+def clear_failed(services: Services, queue: QueueName, by: Caller) -> None:
+    with services.database.session(durable=True) as session:
+        count = services.store.clear_failed(session, queue)
+        audit.note(session, services, by, "clear-failed", queue, f"{count} failed jobs dropped")
 
 
-def set_paused(services: Services, queue: QueueName, paused: bool) -> None:
+def set_paused(services: Services, queue: QueueName, paused: bool, by: Caller, why: Pause = Pause()) -> None:
     """The newer API's way. Raises BadRequest for the queue that it never pauses."""
     if paused and queue is QueueName.BACKGROUND_TASK:
         raise BadRequest("The BackgroundTask queue cannot be paused")
-    (pause if paused else resume)(services, queue)
+    if paused:
+        pause(services, queue, by, why)
+    else:
+        resume(services, queue, by)
 
 
 def list_jobs(services: Services, queue: QueueName, states: list[JobState]) -> list[JobRecord]:
@@ -61,8 +85,3 @@ def is_paused(services: Services, queue: QueueName) -> bool:
 def shown_name(name: JobName) -> JobName:
     """The name that clients know: a job of ours shows as its parent."""
     return job_named(name).spec.wire_name or name
-
-
-def _do(services: Services, change: Callable[[Any], object]) -> None:
-    with services.database.session(durable=True) as session:
-        change(session)

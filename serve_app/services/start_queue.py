@@ -6,7 +6,8 @@ from typing import Any
 from cluster.errors import BadRequest
 from cluster.names import JobName, QueueName
 from cluster.queue.job import NewJob, Priority
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
+from serve_app.services import audit
 from serve_app.services.queues import get_queue
 from tasks.jobs.back_up_database import back_up_database
 
@@ -72,7 +73,7 @@ MANUAL: dict[ManualJob, NewJob] = {
 }
 
 
-def start_queue(services: Services, queue: QueueName, force: bool | None) -> None:
+def start_queue(services: Services, queue: QueueName, force: bool | None, by: Caller | None = None) -> None:
     """Enqueue the queue's start job. Raises BadRequest when it runs already, or has nothing to start."""
     if get_queue(services, queue).active > 0:
         raise BadRequest("Job is already running")
@@ -80,16 +81,20 @@ def start_queue(services: Services, queue: QueueName, force: bool | None) -> Non
         raise BadRequest(f"Invalid job name: {queue}")
     payload = {} if force is None else {"force": force}
     job = NewJob(START_JOB[queue], payload, Priority.PERSON_WAITS, dedup_key=START_JOB[queue])
-    _enqueue(services, job)
+    how = {True: "all", False: "missing", None: ""}[force]
+    _enqueue(services, job, by, "start", queue, how)
 
 
-def run_manual_job(services: Services, manual: ManualJob) -> None:
+def run_manual_job(services: Services, manual: ManualJob, by: Caller | None = None) -> None:
     job = MANUAL[manual]
     # one that waits, from here or from the timetable, is enough; those that differ by payload alone are different jobs
     key = job.dedup_key or (f"{job.name}:{manual}" if job.payload else str(job.name))
-    _enqueue(services, NewJob(job.name, job.payload, Priority.PERSON_WAITS, dedup_key=key))
+    _enqueue(services, NewJob(job.name, job.payload, Priority.PERSON_WAITS, dedup_key=key), by, "create", manual)
 
 
-def _enqueue(services: Services, job: NewJob) -> None:
+def _enqueue(services: Services, job: NewJob, by: Caller | None, action: str, subject: str, how: str = "") -> None:
+    """`by` None: the server itself."""
     with services.database.session(durable=True) as session:
         services.store.enqueue(session, [job])
+        if by is not None:
+            audit.note(session, services, by, action, subject, how)

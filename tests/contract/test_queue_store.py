@@ -12,7 +12,7 @@ from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, Lease, LeaseToken, NewEvent, NewJob, Priority, asset_job
 from cluster.queue.states import JobState
 from cluster.queue.statistics import HISTORY_PER_QUEUE
-from cluster.queue.store import Continue, Defer, Fail, Finish, JobRecord, QueueStore, Release, Retry, Settlement
+from cluster.queue.store import Continue, Defer, Fail, Finish, InHand, JobRecord, QueueStore, Release, Retry, Settlement
 from tests.contract.queue_stores import KINDS, StoreBench, fresh_bench, migrated_database
 from tests.fake_clock import FakeClock
 
@@ -296,6 +296,23 @@ def test_a_paused_queue_leases_nothing_and_lets_active_jobs_end(store: QueueStor
     assert len(lease(store)) == 1
 
 
+def test_a_pause_with_an_end_ends_by_itself(store: QueueStore, clock: FakeClock) -> None:
+    enqueue(store, thumbnails("1"))
+    until = clock.now() + timedelta(hours=1)
+    with store.transaction() as tx:
+        store.pause(tx, QUEUE, "guests are here", "Ada", until)
+        counts = store.counts(tx)[QUEUE]
+    assert (counts.paused, counts.paused_by, counts.paused_until) == (True, "Ada", until)
+    assert ready(store) == {}
+    assert lease(store) == []
+    clock.sleep(3600)
+    with store.transaction() as tx:
+        counts = store.counts(tx)[QUEUE]
+    assert (counts.paused, counts.paused_reason, counts.paused_by, counts.paused_until) == (False, "", "", None)
+    assert ready(store) == {QUEUE: 1}
+    assert len(lease(store)) == 1
+
+
 def test_an_extended_lease_does_not_expire(store: QueueStore, clock: FakeClock) -> None:
     enqueue(store, thumbnails("1"), thumbnails("2"))
     heard, silent = lease(store)
@@ -321,14 +338,30 @@ def test_progress_is_noted_while_a_job_is_held_and_goes_with_its_lease(store: Qu
     assert progress_of(store) is None
     (held,) = lease(store)
     with store.transaction() as tx:
-        store.note_progress(tx, [(held.job_id, LeaseToken("another"), 0.9)])
+        store.note_progress(tx, [InHand(held.job_id, LeaseToken("another"), "desk", 0.9)])
     assert progress_of(store) is None
     with store.transaction() as tx:
         store.note_progress(tx, [])
-        store.note_progress(tx, [(held.job_id, held.token, 0.25)])
+        store.note_progress(tx, [InHand(held.job_id, held.token, "desk", 0.25)])
     assert progress_of(store) == 0.25
     settle(store, Retry(held, 10, BROKEN))
     assert progress_of(store) is None
+
+
+def test_what_is_discarded_is_gone_and_settles_no_more(store: QueueStore) -> None:
+    enqueue(store, thumbnails("1"), thumbnails("2"), thumbnails("3"))
+    failed, active = lease(store, 2)
+    settle(store, Fail(failed, BROKEN))
+    both = [failed.job_id, active.job_id]
+    with store.transaction() as tx:
+        assert store.discard(tx, QUEUE, both, JobState.FAILED) == 1
+        assert store.discard(tx, QUEUE, both, JobState.ACTIVE) == 1
+        assert store.held(tx, [active]) == set()
+        assert store.extend(tx, [(active.job_id, active.token)], 30) == set()
+        counts = store.counts(tx)[QUEUE]
+    assert (counts.waiting, counts.active, counts.failed) == (1, 0, 0)
+    with pytest.raises(LeaseLost):
+        settle(store, Finish(active))
 
 
 def test_a_wrong_token_extends_holds_and_settles_nothing(store: QueueStore) -> None:

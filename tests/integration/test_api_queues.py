@@ -8,7 +8,7 @@ import pytest
 
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, Lease, NewJob, asset_job
-from cluster.queue.store import Fail, Retry
+from cluster.queue.store import Fail, InHand, Retry
 from serve_app.services.start_queue import MANUAL, START_JOB, ManualJob
 from tests.api_client import ApiClient, api_client
 
@@ -218,7 +218,7 @@ def test_a_part_of_a_video_shows_as_its_video_with_how_far_it_is(admin: ApiClien
     enqueue(admin, NewJob(JobName.ASSET_ENCODE_VIDEO_PART, {"id": "a", "kind": "video", "number": 3}, asset_id="a"))
     (held,) = lease(admin, QueueName.VIDEO_CONVERSION)
     with admin.services.store.transaction() as tx:
-        admin.services.store.note_progress(tx, [(held.job_id, held.token, 0.23456)])
+        admin.services.store.note_progress(tx, [InHand(held.job_id, held.token, "desk", 0.23456)])
     (job,) = admin.get("/queues/videoConversion/jobs?status=active").json()
     assert job["name"] == "AssetEncodeVideo"
     assert job["data"] == {"id": "a", "kind": "video", "number": 3, "progress": 0.235}

@@ -3,6 +3,7 @@
 from cluster.db.tables import (
     album,
     asset,
+    audit,
     integrity,
     job,
     learned,
@@ -19,6 +20,7 @@ from cluster.db.tables import (
 __all__ = [
     "album",
     "asset",
+    "audit",
     "integrity",
     "job",
     "learned",

@@ -18,7 +18,8 @@ class Job(Base):
     `attempts`: failed ones so far. A dedup key is unique among the active and, apart from them, among all others: so at
     most one successor waits behind an active job. Every index but the key's is partial, so that a row costs what its
     state needs; `lease_expires_at` has none, since every beat writes it and the active rows are few.
-    `progress`: from 0 to 1, of an active job that says so.
+    `progress`: from 0 to 1, of an active job that says so. `started_at` and `node` are the last lease's: when it was
+    taken, and where its worker was heard.
     """
 
     __tablename__ = "job"
@@ -52,6 +53,8 @@ class Job(Base):
     incarnation: Mapped[str | None] = mapped_column(String)
     last_error: Mapped[str] = mapped_column(Text)
     progress: Mapped[float | None] = mapped_column(Float)
+    started_at: Mapped[datetime | None] = mapped_column(EpochMs)
+    node: Mapped[str | None] = mapped_column(String)
 
 
 class JobAttempt(Base):
@@ -124,13 +127,18 @@ class JobStatistic(Base):
 
 
 class Queue(Base):
-    """A queue that was ever paused, owned or explained; one without a row is running and free."""
+    """A queue that was ever paused, owned or explained; one without a row is running and free.
+
+    `paused_by`: a person's name, for people to read; `paused_until` None: until somebody resumes it.
+    """
 
     __tablename__ = "queue"
 
     name: Mapped[str] = mapped_column(String, primary_key=True)
     paused: Mapped[bool]
     paused_reason: Mapped[str] = mapped_column(Text)
+    paused_by: Mapped[str] = mapped_column(String)
+    paused_until: Mapped[datetime | None] = mapped_column(EpochMs)
     wait_reason: Mapped[str] = mapped_column(Text)
     owner: Mapped[str | None] = mapped_column(String)
     owner_expires_at: Mapped[datetime | None] = mapped_column(EpochMs)

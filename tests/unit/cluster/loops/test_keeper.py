@@ -7,6 +7,7 @@ from cluster.loops.in_flight import SILENCE_S, START_GRACE_S, Beat
 from cluster.loops.keeper import OWNERSHIP_TTL_S, Keeper
 from cluster.names import QUEUE_OF_JOB, JobName, QueueName
 from cluster.queue.job import Done, JobSpec, asset_job
+from cluster.queue.states import JobState
 from tests.fakes import Loops
 
 THUMBNAILS = JobName.ASSET_GENERATE_THUMBNAILS
@@ -137,3 +138,16 @@ def test_jobs_in_one_go_have_as_much_time_together_and_then_each_runs_alone(loop
     assert [(str(job.state), job.attempts) for job in loops.jobs(QUEUE)] == [("waiting", 0)] * 2
     loops.dispatch()
     assert [len(out.leases) for out in loops.submitter.out] == [1]  # nobody knows which of them it was
+
+
+def test_a_call_of_which_a_job_was_cancelled_is_ended_and_its_other_jobs_go_back(loops: Loops, keeper: Keeper) -> None:
+    call = loops.submitter.out[0]
+    loops.in_flight.beat([Beat(call.call_id, "node-1", 0, 1.0)])
+    with loops.store.transaction() as tx:
+        assert loops.store.discard(tx, QUEUE, [call.leases[0].job_id], JobState.ACTIVE) == 1
+    keeper.tick()
+    assert loops.submitter.cancelled == []  # it might just be ending by itself
+    keeper.tick()
+    assert loops.submitter.cancelled == [call.call_id]
+    loops.settler.tick()
+    assert [(job.asset_id, job.state, job.attempts) for job in loops.jobs(QUEUE)] == [("a1", JobState.WAITING, 0)]

@@ -1,0 +1,92 @@
+"""What the queues did lately and what stands in their lines, for graphs and forecasts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from cluster.db.tables.asset import AssetExif
+from cluster.db.tables.job import Job, JobHistory, JobStatistic
+from cluster.names import JobName, QueueName
+
+SAMPLES = 200
+"""Ended jobs of a queue that a forecast is measured by, and jobs in its line that it looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What one queue did in one minute (since 1970). `run_ms`: the sum over its jobs."""
+
+    minute: int
+    queue: QueueName
+    ended: int
+    failed: int
+    run_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A job type and how many bytes the file has that a job of it is about, 0 where it is about none."""
+
+    name: JobName
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Sized):
+    """A job that ended, and how long a worker took for it."""
+
+    duration_ms: int
+
+
+def minutes_since(session: Session, minute: int) -> list[Minute]:
+    """One row per minute and queue that did something, in order."""
+    of_minute = (JobStatistic.minute, JobStatistic.queue)
+    ended = func.sum(JobStatistic.done + JobStatistic.skipped)
+    rows = session.execute(
+        select(*of_minute, ended, func.sum(JobStatistic.failed), func.sum(JobStatistic.run_ms))
+        .where(JobStatistic.minute >= minute)
+        .group_by(*of_minute)
+        .order_by(*of_minute)
+    )
+    return [Minute(at, QueueName(queue), int(e), int(f), int(ms)) for at, queue, e, f, ms in rows]
+
+
+def measured(session: Session, queue: QueueName) -> list[Measured]:
+    """Jobs of a queue that were done last, newest first."""
+    rows = session.execute(
+        select(JobHistory.name, func.coalesce(AssetExif.file_size_bytes, 0), JobHistory.duration_ms)
+        .outerjoin(AssetExif, AssetExif.asset_id == JobHistory.asset_id)
+        .where(JobHistory.queue == queue, JobHistory.outcome == "done")
+        .order_by(JobHistory.id.desc())
+        .limit(SAMPLES)
+    )
+    return [Measured(JobName(name), size, duration_ms) for name, size, duration_ms in rows]
+
+
+def next_in_line(session: Session, queue: QueueName) -> list[Sized]:
+    """The waiting jobs that come first."""
+    rows = session.execute(
+        select(Job.name, func.coalesce(AssetExif.file_size_bytes, 0))
+        .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
+        .where(Job.queue == queue, text("job.state = 'waiting'"))  # word for word as the index says it
+        .order_by(Job.order_key, Job.id)
+        .limit(SAMPLES)
+    )
+    return [Sized(JobName(name), size) for name, size in rows]
+
+
+def waiting_since_ms(session: Session, queues: Sequence[QueueName]) -> dict[QueueName, int]:
+    """When the first in each line was enqueued, in milliseconds since 1970."""
+    found = {}
+    for queue in queues:
+        first = session.execute(
+            text(
+                "SELECT enqueued_at FROM job WHERE queue = :queue AND state = 'waiting' ORDER BY order_key, id LIMIT 1"
+            ),
+            {"queue": queue},
+        ).scalar()
+        if first is not None:
+            found[queue] = int(first)
+    return found

@@ -1,0 +1,49 @@
+"""/queue-activity: what moves in the queues, now and live. Ours: Immich's clients ask for counts every 3 s instead."""
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.responses import StreamingResponse
+
+from cluster.errors import NotAuthenticated
+from serve_app.deps import Caller, Services, allow, authenticate, in_one_turn, services_of
+from serve_app.live import Live, Snapshot
+from serve_app.services.queue_activity import Observer
+from serve_app.wire.queue_activity import QueueActivity, all_activity
+
+router = APIRouter(prefix="/queue-activity", include_in_schema=False)
+
+Reader = Annotated[Caller, Depends(allow("queue.read", admin=True))]
+
+
+@router.get("", response_model=list[QueueActivity])
+async def get_queue_activity(request: Request) -> Response:
+    """Every queue: counts, throughput, how long it will still take."""
+    return await in_one_turn(
+        request, "queue.read", lambda services, _: all_activity(Observer(services).look()), admin=True
+    )
+
+
+@router.get("/stream", response_class=StreamingResponse)
+async def stream_queue_activity(request: Request, caller: Reader) -> StreamingResponse:
+    """The same as server-sent events: every queue first, then those that changed."""
+    services, live = services_of(request), cast(Live, request.app.state.live)
+
+    def still_allowed() -> bool:
+        try:
+            return authenticate(services, request).is_admin
+        except NotAuthenticated:
+            return False
+
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(live.stream(still_allowed), media_type="text/event-stream", headers=headers)
+
+
+def live_queues(services: Services) -> Live:
+    """What the streams of one app share."""
+    observer = Observer(services)
+
+    def look() -> Snapshot:
+        return {queue.name: queue.model_dump(mode="json", by_alias=True) for queue in all_activity(observer.look())}
+
+    return Live(look)

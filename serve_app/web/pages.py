@@ -1,0 +1,184 @@
+"""The pages. They only show: whatever a button does goes through the API, with the API's permissions.
+
+Nobody signed in is sent to sign in, and comes back to where they wanted to go.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from cluster.db.queries import users
+from cluster.errors import NotAuthenticated
+from serve_app.deps import Caller, Services, authenticate, services_of
+from serve_app.services import server_info
+from serve_app.services.queue_activity import Observer
+from serve_app.services.system_config import get_config
+from serve_app.web.rendering import HEADERS, render, static_file
+from serve_app.web.words import BY_SLUG, CARDS, MANUAL_JOBS, OTHERS, WORDS, slug
+from serve_app.wire.queue_activity import QueueActivity, all_activity
+from serve_app.wire.server import features
+
+router = APIRouter(include_in_schema=False)
+
+SIGN_IN, SIGN_UP, JOBS, ACTIONS = "/auth/login", "/auth/register", "/admin/jobs", "/admin/audit"
+"""The first two are Immich's own: its sign-out sends browsers there."""
+NAVIGATION = ((JOBS, "Jobs"), (ACTIONS, "Audit"))
+"""Address and name of what stands in the bar, in order."""
+
+
+@router.get("/static/{mark}/{name}")
+async def get_static_file(mark: str, name: str) -> Response:
+    """A style sheet, a script, an icon."""
+    return static_file(name)
+
+
+@router.get("/")
+def show_start(request: Request) -> Response:
+    """Where to go first."""
+    return _send(JOBS)
+
+
+@router.get(SIGN_IN)
+def show_sign_in(request: Request) -> Response:
+    """E-mail and password; the first visitor of a new server makes its admin."""
+    services = services_of(request)
+    initialized, _ = server_info.is_initialized(services)
+    if not initialized and services.settings.allow_setup:
+        return _send(SIGN_UP)
+    config = get_config(services)
+    return render(
+        "sign_in.html",
+        next=_own_path(request.query_params.get("next", "")),
+        message=config.server.login_page_message,
+        enabled=config.password_login.enabled,
+    )
+
+
+@router.get(SIGN_UP)
+def show_sign_up(request: Request) -> Response:
+    """The first account of this server."""
+    services = services_of(request)
+    initialized, _ = server_info.is_initialized(services)
+    if initialized or not services.settings.allow_setup:
+        return _send(SIGN_IN)
+    return render("sign_up.html")
+
+
+@router.get("/admin/queues")
+@router.get("/admin/jobs-status")
+@router.get("/admin")
+def show_jobs_elsewhere() -> Response:
+    """Immich's own addresses of the jobs page."""
+    return _send(JOBS)
+
+
+@router.get("/admin/queues/{name}")
+def show_queue_elsewhere(name: str) -> Response:
+    """Immich's own address of a queue's page."""
+    return _send(f"{JOBS}/{quote(name)}" if name in BY_SLUG else JOBS)
+
+
+@router.get(JOBS)
+def show_jobs(request: Request) -> Response:
+    """A card for each queue, live."""
+
+    def build(services: Services) -> dict[str, Any]:
+        seen = {queue.name: queue for queue in all_activity(Observer(services).look())}
+        config = get_config(services)
+        switches = features(config, config_file=services.settings.config_file is not None).model_dump(by_alias=True)
+        return {
+            "cards": [
+                {
+                    "words": words,
+                    "slug": slug(words.queue),
+                    "seen": seen[words.queue],
+                    "disabled": bool(words.feature) and not switches[words.feature],
+                }
+                for words in CARDS
+            ],
+            "others": [{"words": words, "slug": slug(words.queue), "seen": seen[words.queue]} for words in OTHERS],
+            "manual_jobs": MANUAL_JOBS,
+            "state": {
+                "queues": _json(list(seen.values())),
+                "starts": {
+                    words.queue: [
+                        {"label": start.label, "force": start.force, "question": start.question}
+                        for start in words.starts
+                    ]
+                    for words in CARDS
+                },
+                "titles": {queue: words.title for queue, words in WORDS.items()},
+            },
+        }
+
+    return _admin_page(request, "jobs.html", build)
+
+
+@router.get("/admin/jobs/{name}")
+def show_queue(request: Request, name: str) -> Response:
+    """One queue: what it does, what it did, what failed and why."""
+    queue = BY_SLUG.get(name)
+    if queue is None:
+        return _send(JOBS)
+
+    def build(services: Services) -> dict[str, Any]:
+        words = WORDS[queue]
+        (seen,) = (one for one in all_activity(Observer(services).look()) if one.name is queue)
+        return {
+            "words": words,
+            "state": {"queue": seen.model_dump(mode="json", by_alias=True), "title": words.title},
+        }
+
+    return _admin_page(request, "queue.html", build)
+
+
+@router.get(ACTIONS)
+def show_actions(request: Request) -> Response:
+    """Who did what."""
+    titles = {queue: words.title for queue, words in WORDS.items()}
+    return _admin_page(request, "actions.html", lambda _: {"state": {"titles": titles}})
+
+
+def _json(models: list[QueueActivity]) -> list[dict[str, Any]]:
+    return [model.model_dump(mode="json", by_alias=True) for model in models]
+
+
+def _admin_page(request: Request, template: str, build: Callable[[Services], dict[str, Any]]) -> Response:
+    """The page for an admin; a word for anybody else who is signed in."""
+
+    def checked(services: Services, caller: Caller) -> Response:
+        person = _person(services, caller)
+        if not caller.is_admin:
+            return render("forbidden.html", 403, person=person)
+        return render(template, person=person, path=request.url.path, navigation=NAVIGATION, **build(services))
+
+    return _signed_in(request, checked)
+
+
+def _signed_in(request: Request, show: Callable[[Services, Caller], Response]) -> Response:
+    services = services_of(request)
+    try:
+        caller = authenticate(services, request)
+    except NotAuthenticated:
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return _send(f"{SIGN_IN}?next={quote(wanted, safe='')}")
+    return show(services, caller)
+
+
+def _person(services: Services, caller: Caller) -> dict[str, Any]:
+    with services.database.reader() as session:
+        user = users.by_id(session, caller.user_id)
+        assert user is not None
+        return {"name": user.name or user.email, "email": user.email, "is_admin": user.is_admin}
+
+
+def _own_path(path: str) -> str:
+    """Where to go after signing in: a page of ours and nothing else."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\", "/api/", "/auth/")) else "/"
+
+
+def _send(where: str) -> Response:
+    return RedirectResponse(where, 307, HEADERS)

@@ -1,0 +1,19 @@
+// One stream of server-sent events: every queue first, then those that change. The browser connects again by itself.
+
+/** `changed(queue)` for each queue that is new or has changed; `connected(yes)` when the connection comes and goes. */
+export function follow(changed, connected) {
+  let stream;
+  const open = () => {
+    stream = new EventSource("/api/queue-activity/stream");
+    stream.onopen = () => connected(true);
+    stream.onmessage = (event) => JSON.parse(event.data).forEach(changed);
+    stream.onerror = () => {
+      connected(false);
+      if (stream.readyState === EventSource.CLOSED) setTimeout(open, 5000);
+    };
+  };
+  open();
+  // a page that goes into the browser's memory must not hold the connection
+  addEventListener("pagehide", () => stream.close());
+  addEventListener("pageshow", (event) => event.persisted && open());
+}

@@ -1,0 +1,96 @@
+"""One queue's page and the list of what admins did, in a real browser."""
+
+import re
+
+from playwright.sync_api import expect
+
+from cluster.names import JobName, QueueName
+from cluster.queue.job import FailedAttempt, LeaseToken, asset_job
+from cluster.queue.store import InHand
+from tests.browser import PHONE
+from tests.integration.pages.conftest import Site
+
+THUMBNAILS = QueueName.THUMBNAIL_GENERATION
+SCRIPT = "<img src=x onerror=\"document.title = 'taken'\">"
+UNREADABLE = FailedAttempt(
+    "UnreadableImage", f"{SCRIPT}.jpg: truncated", f"Traceback {SCRIPT}", SCRIPT, "desk", 120, 80
+)
+LOST = FailedAttempt("WorkerLost", "b.jpg: its worker died", node="attic")
+
+
+def fill(site: Site) -> None:
+    """Two unreadable files, one lost worker, one job at work, and one that waits."""
+    site.sign_up()
+    site.enqueue(*(asset_job(JobName.ASSET_GENERATE_THUMBNAILS, f"asset-{number}") for number in range(5)))
+    first, second, third, fourth = site.lease(THUMBNAILS, 4)
+    site.fail(UNREADABLE, first, second)
+    site.fail(LOST, third)
+    store = site.stack.services.store
+    with store.transaction() as tx:
+        store.note_progress(tx, [InHand(fourth.job_id, LeaseToken(fourth.token), "attic", 0.4)])
+
+
+def test_a_failure_is_found_understood_and_tried_again(site: Site) -> None:
+    fill(site)
+    with site.page() as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        failures = page.locator("#failures > li")
+        expect(failures).to_have_count(3)
+        page.get_by_label("Error").select_option("UnreadableImage")
+        expect(failures).to_have_count(2)
+        expect(page.locator("#failed-count")).to_have_text("2 match")
+
+        failures.first.get_by_text("Show what happened").click()
+        attempt = failures.first.locator(".attempt")
+        expect(attempt).to_contain_text("Attempt 1 · UnreadableImage")
+        expect(attempt.locator("pre").first).to_have_text(f"Traceback {SCRIPT}")
+        expect(attempt.locator("pre").last).to_have_text(SCRIPT)
+        assert "taken" not in page.title()
+
+        failures.first.get_by_role("button", name="Retry").click()
+        expect(failures).to_have_count(1)
+        page.get_by_role("button", name="Retry matching").click()
+        expect(page.locator("#no-failures")).to_have_text("Nothing matches.")
+        expect(page.locator("#badges")).to_contain_text("3 waiting")
+        page.get_by_label("Error").select_option("Any")
+        page.get_by_role("button", name="Discard all").click()
+        page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+        expect(page.locator("#no-failures")).to_have_text("Nothing failed here.")
+
+
+def test_what_runs_shows_where_and_how_far_it_is_and_can_be_cancelled(site: Site) -> None:
+    fill(site)
+    with site.page(size=PHONE) as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        row = page.locator("#running tbody tr")
+        expect(row).to_contain_text("attic")
+        assert row.locator("progress").get_attribute("value") == "0.4"
+        row.get_by_role("button", name="Cancel").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel job").click()
+        expect(page.locator("#running")).to_have_text("Nothing runs.")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+        page.goto("/admin/audit")
+        expect(page.locator("#lines tr")).to_have_count(1)
+        expect(page.locator("#lines tr")).to_contain_text(re.compile(r"Ada\s*cancel\s*Generate Thumbnails\s*job \d+"))
+
+
+def test_failures_are_downloaded_as_json(site: Site) -> None:
+    fill(site)
+    with site.page() as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        page.get_by_label("Node").select_option("attic")
+        expect(page.locator("#failures > li")).to_have_count(1)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download").click()
+        assert download.value.suggested_filename == "failed-thumbnailGeneration.json"
+        assert "its worker died" in download.value.path().read_text()
+
+
+def test_an_unknown_queue_leads_to_the_list(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/admin/queues/nothing")
+        page.wait_for_url("**/admin/jobs")
+        page.goto("/admin/queues/face-detection")
+        page.wait_for_url("**/admin/jobs/face-detection")
