@@ -8,7 +8,6 @@ is measured by multiplying matrices in the same numbers. CPU time is that of eve
 
 import argparse
 import json
-import logging
 import os
 import resource
 import statistics
@@ -224,14 +223,13 @@ def measure_limit(folder: Path) -> dict[str, float]:
 
 def measure_queue(folder: Path) -> dict[str, float]:
     """Inside the stack's environment: bare and through the queue by turns, at every batch."""
-    import ray
 
-    from cluster.launch import NAMESPACE, head_address
+    from cluster.ray_join import join
     from cluster.settings import read_settings
     from tasks.ml.clip import best_runtime, load_image_encoder
 
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    join(settings)
     previews = sorted((folder / "previews").iterdir())
     encoder = load_image_encoder(folder / "models", MODEL.name, threads())
     print(f"{threads()} threads, {best_runtime()}", file=sys.stderr)

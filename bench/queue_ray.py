@@ -6,7 +6,6 @@ rounds. Machines change their speed from minute to minute: beside each rate stan
 """
 
 import json
-import logging
 import multiprocessing
 import os
 import statistics
@@ -29,10 +28,10 @@ from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.migrations import migrate
 from cluster.db.queue_store import SqlQueueStore
-from cluster.launch import head_address
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
 from cluster.queue.job import FollowUps, Place
+from cluster.ray_join import join
 from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings, read_settings
 from cluster.stack import Stack
@@ -85,7 +84,7 @@ def run(databases: dict[str, str]) -> dict[str, float]:
 def measure_all(databases: dict[str, str]) -> dict[str, float]:
     """Inside the stack's environment: every database at every batch."""
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace="bench", log_to_driver=False, logging_level=logging.ERROR)
+    join(settings, "bench")
     results: dict[str, float] = {}
     for name, url in databases.items():
         for batch, count in JOBS_AT.items():

@@ -8,7 +8,6 @@ no neighbours to speak of. What is right is counted by brute force over the stor
 
 import argparse
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -22,7 +21,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import ray
 from numpy.typing import NDArray
 from sqlalchemy import insert, select, text
 
@@ -35,7 +33,7 @@ from cluster.db.tables.asset import Asset
 from cluster.db.tables.person import AssetFace
 from cluster.db.tables.user import ApiKey, User
 from cluster.errors import IndexAway
-from cluster.launch import NAMESPACE, head_address
+from cluster.ray_join import join
 from cluster.settings import Settings, read_settings
 from cluster.stack import Stack
 from cluster.storage.layout import StorageLayout
@@ -166,7 +164,7 @@ class Library:
 def measure(sizes: Sequence[int]) -> dict[str, float]:
     """Inside the stack's environment, on its database."""
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    join(settings)
     database = Database(settings.database_url)
     migrate(database.durable)
     folder = StorageLayout(settings.media_root).vectors_folder()

@@ -14,7 +14,7 @@ from typing import Any
 from cluster.errors import SettingsInvalid
 from cluster.names import QueueName, WorkerName
 from cluster.settings import DATABASE_PARTS
-from cluster.workers import node_labels, queue_label, worker_label
+from cluster.workers import OUR_LABELS, node_labels, queue_label, worker_label
 
 Where = tuple[str | int, ...]
 """A place in the file: keys and list positions, from the top."""
@@ -22,7 +22,6 @@ Where = tuple[str | int, ...]
 TYPES = "available_node_types"
 START_COMMANDS = START_OF_HEAD, START_OF_WORKERS = "head_start_ray_commands", "worker_start_ray_commands"
 API_LABEL = worker_label(WorkerName.API)
-OUR_LABELS = frozenset({*map(worker_label, WorkerName), *map(queue_label, QueueName)})
 TOKEN_FILE = "~/.ray/auth_token"  # noqa: S105 - where Ray looks for it
 SSH_PORT, IMMICH_PORT = 22, 2283
 WORKER_PORTS = (10_002, 19_999)

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.names import WorkerName
@@ -20,9 +20,7 @@ OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Pictures travel by path, so little goes through Ray's object store."""
 
 
-def token_path(settings: Settings) -> Path:
-    """The cluster's shared secret, readable by its owner alone."""
-    return settings.state_dir / "token"
+LOOPBACK = "127.0.0.1"
 
 
 def ray_temp_dir(settings: Settings) -> Path:
@@ -35,14 +33,15 @@ def proxy_folder(settings: Settings) -> Path:
 
 
 def head_address(settings: Settings) -> str:
-    """What a driver on this machine connects to."""
-    return f"127.0.0.1:{settings.ray_port(RayPort.HEAD)}"
+    """What a driver on the head's machine connects to. Without an address for others, Ray listens on loopback alone."""
+    return f"{settings.ray_host or LOOPBACK}:{settings.ray_port(RayPort.HEAD)}"
 
 
 def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of every Ray process of this machine. One that is no api node loses the database's variables."""
     duties = node_duties(settings.workers_include, settings.workers_exclude)
     base = dict(environ) if WorkerName.API in duties.workers else strip_database_variables(environ)
+    base.pop("RAY_AUTH_TOKEN", None)  # it would go before the file, and everybody's environment can be read
     proxy = proxy_folder(settings)
     port = settings.ray_port
     return base | {
@@ -50,9 +49,10 @@ def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
         "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', '')}",
         "IMMICH_MEDIA_LOCATION": str(settings.media_root),
         "HELIOSTAT_STATE_DIR": str(settings.state_dir),
+        "HELIOSTAT_NODE_NAME": settings.node_name,
         "RAY_TMPDIR": str(settings.state_dir),
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_path(settings)),
+        "RAY_AUTH_TOKEN_PATH": str(settings.token_file),
         "RAY_enable_autoscaler_v2": "1",
         "RAY_enable_infeasible_task_early_exit": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -96,13 +96,31 @@ def proxy_command() -> str:
 def head_command(settings: Settings) -> list[str]:
     """`ray start --head …` for this machine, with the labels of its workers."""
     port = settings.ray_port
-    labels = node_labels(settings.workers_include, settings.workers_exclude)
     options = {
         "--port": port(RayPort.HEAD),
+        "--dashboard-port": port(RayPort.DASHBOARD),
+        "--dashboard-host": LOOPBACK,
+        "--include-dashboard": str(settings.dashboard).lower(),
+    }
+    labels = node_labels(settings.workers_include, settings.workers_exclude)
+    return _start_command(settings, settings.ray_host or LOOPBACK, labels, options, ["--head", "--no-monitor"])
+
+
+def node_command(settings: Settings, head: str, host: str, labels: Mapping[str, str]) -> list[str]:
+    """`ray start --address=…` for a further machine. `head`: HOST:PORT; `host`: this machine's own."""
+    return _start_command(settings, host, labels, {"--address": head})
+
+
+def _start_command(
+    settings: Settings, host: str, labels: Mapping[str, str], own: Mapping[str, object], flags: Sequence[str] = ()
+) -> list[str]:
+    """What the head and all others have in common, and what is `own`."""
+    port = settings.ray_port
+    options = {
+        "--node-ip-address": host,
+        "--node-name": settings.node_name,
         "--node-manager-port": port(RayPort.NODE_MANAGER),
         "--object-manager-port": port(RayPort.OBJECT_MANAGER),
-        "--dashboard-port": port(RayPort.DASHBOARD),
-        "--dashboard-host": "127.0.0.1",
         "--dashboard-agent-listen-port": port(RayPort.DASHBOARD_AGENT),
         "--dashboard-agent-grpc-port": port(RayPort.DASHBOARD_AGENT_GRPC),
         "--runtime-env-agent-port": port(RayPort.RUNTIME_ENV_AGENT),
@@ -110,20 +128,22 @@ def head_command(settings: Settings) -> list[str]:
         # workers take any free port: their usual range holds other stacks
         "--min-worker-port": 0,
         "--max-worker-port": 0,
-        "--include-dashboard": str(settings.dashboard).lower(),
         "--include-log-monitor": "false",
         "--object-store-memory": OBJECT_STORE_BYTES,
         "--temp-dir": ray_temp_dir(settings),
         "--labels": ",".join(f"{name}={value}" for name, value in labels.items()),
+        **own,
     }
-    if settings.num_cpus is not None:
-        options["--num-cpus"] = settings.num_cpus
-    flags = ["--head", "--disable-usage-stats", "--no-monitor"]
+    # a machine that serves no queue has no work to give a core to
+    cpus = settings.num_cpus if any(name.startswith("queue/") for name in labels) else 0
+    options |= {} if cpus is None else {"--num-cpus": cpus}
+    options |= {} if settings.num_gpus is None else {"--num-gpus": settings.num_gpus}
     return [
         sys.executable,
         "-m",
         "cluster.ray_start",
         "start",
         *flags,
+        "--disable-usage-stats",
         *(f"{name}={value}" for name, value in options.items()),
     ]

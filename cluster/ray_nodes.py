@@ -18,9 +18,10 @@ REFRESH_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One live node. `labels` as set at its start, `cpus` as Ray counts them."""
+    """One live node. `name` and `labels` as set at its start, `cpus` and `gpus` as Ray counts them."""
 
     node_id: str
+    name: str
     address: str
     labels: dict[str, str]
     cpus: float
@@ -32,6 +33,7 @@ def live_nodes() -> list[Node]:
     return [
         Node(
             node["NodeID"],
+            node["NodeName"],
             node["NodeManagerAddress"],
             dict(node.get("Labels") or {}),
             float(node["Resources"].get("CPU", 0)),

@@ -1,8 +1,8 @@
-"""HAProxy as Ray Serve starts it, but for three things. While no replica lives, Serve's configuration says 404 to every
+"""HAProxy as Ray Serve starts it, but for four things. While no replica lives, Serve's configuration says 404 to every
 path, and a client would believe that what it asked for is gone; 503 says what is true: not now, try again. Replicas
 are told whom HAProxy heard, in `X-Forwarded-For`. And they are told not to watch for clients that hang up: Serve does
 so by reading all that a client sends into a queue without end; our app hears of it from its server, which reads no
-further than the app does.
+further than the app does. And what it says of itself, to whoever asks, it says on this machine alone.
 
 Run as a file, by the command that `stack.py` writes; where Serve's words change in a later Ray, they stay as they are.
 """
@@ -18,11 +18,14 @@ NOT_FOUND, NOT_NOW = "http-request return status 404 ", "http-request return sta
 DEFAULTS = "defaults\n    mode http\n"
 TELL_WHOM = "    option forwardfor\n"
 FRONT_RULES = "    acl routes path -i /-/routes\n"
+METRICS_EVERYWHERE, METRICS_HERE = "\n    bind :", "\n    bind 127.0.0.1:"
+STATS_EVERYWHERE, STATS_HERE = "\n  bind *:", "\n  bind 127.0.0.1:"
 READ_NOT_AHEAD = "    http-request set-header x-request-disconnect-disabled ?1\n"
 
 
 def changed(configuration: str) -> str:
-    """Serve's configuration with the three changes."""
+    """Serve's configuration with the four changes."""
+    configuration = configuration.replace(METRICS_EVERYWHERE, METRICS_HERE).replace(STATS_EVERYWHERE, STATS_HERE)
     answering = configuration.replace(NOT_FOUND, NOT_NOW).replace(DEFAULTS, DEFAULTS + TELL_WHOM)
     return answering.replace(FRONT_RULES, FRONT_RULES + READ_NOT_AHEAD)
 

@@ -1,10 +1,19 @@
-"""`ray start` without Ray's client server, which is for drivers outside the cluster: 50 MB that nobody here uses.
+"""`ray start`, with three things changed.
 
-Ray leaves it out only where grpc is missing. This says so to Ray's own command; should the name below go away in a
-later Ray, the server merely runs again.
+It runs without Ray's client server, which is for drivers outside the cluster: 50 MB that nobody here uses. Ray leaves
+it out only where grpc is missing. This says so to Ray's own command; should the name below go away in a later Ray, the
+server merely runs again. An address on loopback is taken as it is (`ray_join.py`). And a machine whose labels in the
+cluster's file and workers in its environment differ is refused, which else Ray would label as the file says.
 """
 
+import os
+import sys
+
 from ray.scripts import scripts
+
+from cluster.errors import HeliostatError
+from cluster.joining import labels_of_node
+from cluster.ray_join import stay_on_loopback
 
 
 def no_client_server() -> ImportError:
@@ -12,5 +21,10 @@ def no_client_server() -> ImportError:
 
 
 if __name__ == "__main__":
+    try:
+        labels_of_node(os.environ)
+    except HeliostatError as error:
+        sys.exit(str(error))
     vars(scripts)["get_ray_client_dependency_error"] = no_client_server
+    stay_on_loopback()
     scripts.cli()

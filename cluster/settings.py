@@ -10,18 +10,23 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_STATE_DIR`: Ray's logs, sockets and spilled objects; `/tmp/hs-<hash>`, the hash being of user, media root
   and port
 - `HELIOSTAT_RAY_PORT_BASE`: the first of 32 ports that Ray and HAProxy take; derived from `IMMICH_PORT`
-- `HELIOSTAT_NUM_CPUS`: cores that work may use; all of them
+- `HELIOSTAT_RAY_HOST`: this machine's address for the cluster's other machines; without one there are none, and Ray
+  listens on loopback alone
+- `HELIOSTAT_TOKEN_FILE`: the cluster's secret; `token` in the state folder
+- `HELIOSTAT_NODE_NAME`: this machine's name in what is shown of it; its host name
+- `HELIOSTAT_NUM_CPUS`, `HELIOSTAT_NUM_GPUS`: cores and GPUs that work may use; all of them
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
 - `HELIOSTAT_VIDEO_SEARCH_FRAMES`: frames of a video that smart search looks at; 1, its preview
 - `HELIOSTAT_MODEL_FOLDER`: where models' weights lie; `models` in the media root
 """
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -79,10 +84,11 @@ class RayPort(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says. Paths are absolute. `num_cpus` None: as many as the machine has; `log_level` None: as
-    the system config says; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in
-    parts, 0: none; `video_search_frames`: of a video, that smart search looks at, 1: its preview alone. The include and
-    exclude lists are raw: `workers.py` knows what they mean.
+    """What the environment says. Paths are absolute. `num_cpus`, `num_gpus` None: as many as the machine has;
+    `ray_host` None: as `launch.py` decides; `log_level` None: as the system config says; `version_url` None: nobody is
+    asked; `video_parts_from_s`: longer videos are encoded in parts, 0: none; `video_search_frames`: of a video, that
+    smart search looks at, 1: its preview alone. The include and exclude lists are raw: `workers.py` knows what they
+    mean.
     """
 
     environment: Environment
@@ -104,7 +110,11 @@ class Settings:
     database: str | None = field(repr=False)
     skip_migrations: bool
     state_dir: Path
+    token_file: Path
+    node_name: str
     num_cpus: int | None
+    num_gpus: int | None
+    ray_host: str | None
     ray_port_base: int
     dashboard: bool
     version_url: str | None
@@ -130,6 +140,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     read = _Reader(_with_file_contents(environ, issues), issues)
     port = read.integer("IMMICH_PORT", 2283, 1, 65_535)
     media_root = read.absolute_path("IMMICH_MEDIA_LOCATION") or read.home() / "heliostat-media"
+    state_dir = _state_dir(read, media_root, port)
     settings = Settings(
         environment=read.choice("IMMICH_ENV", get_args(Environment)) or "production",
         host=read.text("IMMICH_HOST") or "0.0.0.0",  # noqa: S104 - unset means every interface, as in Immich
@@ -149,8 +160,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         machine_learning_url=read.text("IMMICH_MACHINE_LEARNING_URL") or "http://immich-machine-learning:3003",
         database=_database(read, media_root),
         skip_migrations=read.boolean("DB_SKIP_MIGRATIONS", False),
-        state_dir=_state_dir(read, media_root, port),
+        state_dir=state_dir,
+        token_file=read.absolute_path("HELIOSTAT_TOKEN_FILE") or state_dir / "token",
+        node_name=read.text("HELIOSTAT_NODE_NAME").strip() or socket.gethostname(),
         num_cpus=read.integer("HELIOSTAT_NUM_CPUS", 0, 1, 4096) or None,
+        num_gpus=read.integer("HELIOSTAT_NUM_GPUS", 0, 0, 1024) if read.text("HELIOSTAT_NUM_GPUS").strip() else None,
+        ray_host=read.address("HELIOSTAT_RAY_HOST"),
         ray_port_base=read.integer(
             "HELIOSTAT_RAY_PORT_BASE", default_ray_port_base(port), 1024, 65_536 - RAY_PORTS_PER_STACK
         ),
@@ -177,10 +192,13 @@ def default_ray_port_base(port: int) -> int:
 
 
 def strip_database_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` for a node that is no api node: no `DB_*`, nowhere to look for them, and a mark that says so."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("DB_")}
-    kept.pop("CREDENTIALS_DIRECTORY", None)
-    return kept | dict([NO_DATABASE])
+    """`environ` for a node that is no api node: without any word of a database, and with a mark that says so."""
+    return {name: value for name, value in environ.items() if not names_database(name)} | dict([NO_DATABASE])
+
+
+def names_database(name: str) -> bool:
+    """Whether a variable of this name may say where a database is: ours, PostgreSQL's own, or a folder of secrets."""
+    return name.startswith(("DB_", "PG")) or name == "CREDENTIALS_DIRECTORY"
 
 
 class _Reader:
@@ -223,6 +241,16 @@ class _Reader:
             self.issues.append((name, "Must be an absolute path"))
             return None
         return Path(os.path.normpath(text)) if text else None
+
+    def address(self, name: str) -> str | None:
+        """An address of this machine; one that stands for all of them is none that others can reach."""
+        text = self.text(name).strip()
+        try:
+            if text and ip_address(text).is_unspecified:
+                self.issues.append((name, "Must be the one address at which the other machines reach this one"))
+        except ValueError:
+            self.issues.append((name, "Must be an IP address of this machine"))
+        return text or None
 
     def web_address(self, name: str) -> str | None:
         text = self.text(name).strip()

@@ -24,18 +24,18 @@ from cluster.launch import (
     proxy_folder,
     ray_environment,
     ray_temp_dir,
-    token_path,
 )
 from cluster.settings import Settings
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 90.0
+TOKEN_LENGTH = 32
 GENTLE_S = 2.0
 GONE_S = 15.0
 """A killed process is gone at once, unless the machine is busy giving back its memory."""
-VITAL = ("gcs_server", "raylet")
-"""Without these there is no Ray on this machine."""
+VITAL_OF_HEAD, VITAL_OF_NODE = ("gcs_server", "raylet"), ("raylet",)
+"""Without these there is no Ray on the first machine, and on a further one."""
 
 
 class StackRunning(HeliostatError):
@@ -47,18 +47,20 @@ class StackBroken(HeliostatError):
 
 
 class Stack:
-    """Ray on this machine for one media root and port. Use one per state folder: `lock` sees to it."""
+    """Ray on this machine for one media root and port. Use one per state folder: `lock` sees to it. `head`: this
+    is the cluster's first machine."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, environ: Mapping[str, str], head: bool = True) -> None:
         self.settings = settings
+        self._head, self._vital_names = head, VITAL_OF_HEAD if head else VITAL_OF_NODE
         self.environment = ray_environment(settings, environ)
         self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
         self._locks: list[IO[str]] = []
         self._vital: list[psutil.Process] = []
 
     def lock(self) -> None:
-        """Take the state folder, and the database where it is a file. Raises StackRunning when another process has
-        either."""
+        """Take the state folder, and on the first machine the database where it is a file. Raises StackRunning when
+        another process has either."""
         settings, folder = self.settings, self.settings.state_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
@@ -69,8 +71,9 @@ class Stack:
             f"runs on port {settings.port} with {settings.media_root} already: stop it, or choose another IMMICH_PORT "
             "and IMMICH_MEDIA_LOCATION",
         )
-        database = Path(settings.database_url.removeprefix("sqlite:///"))
-        if settings.database_url.startswith("sqlite:") and database.parent.is_dir():
+        url = settings.database_url if self._head else ""
+        database = Path(url.removeprefix("sqlite:///"))
+        if url.startswith("sqlite:") and database.parent.is_dir():
             self._take(
                 database.with_name(f"{database.name}.lock"),
                 f"serves {database} already, on another port or with another state folder: stop it, or choose another "
@@ -103,17 +106,29 @@ class Stack:
         self.launch()
 
     def prepare(self) -> None:
-        """End what an earlier run left, and make what Ray needs to find."""
+        """End what an earlier run left, and make what Ray needs to find. Raises StackBroken."""
         self.end_everything()
         self._write_proxy_command()
-        self._write_token()
+        self._make_token()
         self._forget_old_sessions()
 
-    def launch(self) -> None:
-        """Start the head. Raises StackBroken with Ray's own words."""
+    def prepare_node(self) -> None:
+        """The same for a machine that joins a head, whose secret must be here. Raises StackBroken."""
+        self.end_everything()
+        self._write_proxy_command()
+        if not self.settings.token_file.exists():
+            raise StackBroken(
+                f"no token in {self.settings.token_file}: copy the file that `heliostat up` shows on the first machine "
+                "there, readable by its owner alone, or name another place in HELIOSTAT_TOKEN_FILE"
+            )
+        self._check_token()
+        self._forget_old_sessions()
+
+    def launch(self, command: Sequence[str] = ()) -> None:
+        """Start the head, or run another `ray start`. Raises StackBroken with Ray's own words."""
         try:
             done = subprocess.run(
-                head_command(self.settings),
+                command or head_command(self.settings),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -126,7 +141,7 @@ class Stack:
         if done.returncode != 0:
             self.end_everything()
             raise StackBroken(f"Ray did not start:\n{(done.stdout + done.stderr)[-2000:]}")
-        self._vital = [process for process in self.processes() if _program(process) in VITAL]
+        self._vital = [process for process in self.processes() if _program(process) in self._vital_names]
 
     def processes(self) -> list[psutil.Process]:
         """Every living process with this stack's mark, and what descends from one: Ray's agents write their title over
@@ -148,7 +163,7 @@ class Stack:
     def dead_parts(self) -> list[str]:
         """Vital programs of Ray that do not run any more."""
         living = {_program(process) for process in self._vital if process.is_running()}
-        return [name for name in VITAL if name not in living]
+        return [name for name in self._vital_names if name not in living]
 
     def end_everything(self) -> int:
         """End all processes of the stack, gently first; returns how many there were."""
@@ -182,13 +197,30 @@ class Stack:
         command.write_text(proxy_command())
         command.chmod(0o700)
 
-    def _write_token(self) -> None:
-        """A new secret for every start, readable by its owner alone."""
-        path = token_path(self.settings)
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
+    def _make_token(self) -> None:
+        """The cluster's secret, readable by its owner alone. It stays the same, since other machines have it too."""
+        path = self.settings.token_file
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            self._check_token()
+        except OSError as error:
+            raise StackBroken(f"the cluster's secret cannot be written: {error}. See HELIOSTAT_TOKEN_FILE") from None
+        else:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+
+    def _check_token(self) -> None:
+        path = self.settings.token_file
+        try:
+            text, mode = path.read_text().strip(), path.stat().st_mode
+        except (OSError, UnicodeDecodeError) as error:
+            raise StackBroken(f"the token in {path} cannot be read: {error}") from None
+        if mode & 0o077:
+            raise StackBroken(f"the token in {path} can be read by others than its owner: chmod 600 {path}")
+        if len(text) < TOKEN_LENGTH:
+            raise StackBroken(f"the token in {path} is none: delete the file on the first machine, and start that anew")
 
     def _forget_old_sessions(self) -> None:
         """Ray keeps the logs of every start; the last three are enough."""
@@ -198,6 +230,8 @@ class Stack:
         sessions = sorted(path for path in temp.glob("session_*") if not path.is_symlink())
         for old in sessions[:-2]:
             subprocess.run(["rm", "-rf", "--", str(old)], check=False)
+        # where a node on this machine still looks for the head that died, Ray takes that for the head itself
+        (temp / "ray_current_cluster").unlink(missing_ok=True)
 
 
 def _lives(process: psutil.Process) -> bool:

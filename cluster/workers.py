@@ -57,6 +57,10 @@ def queue_label(queue: QueueName) -> str:
     return f"queue/{queue.value}"
 
 
+OUR_LABELS = frozenset({*map(worker_label, WorkerName), *map(queue_label, QueueName)})
+"""Every label that means something here."""
+
+
 def _check_names(names: tuple[str, ...]) -> None:
     valid = {*WorkerName, *QueueName, NOT_SERVED}
     if not valid.issuperset(names):

@@ -1,4 +1,4 @@
-"""The `heliostat` command: up, upload, jobs, demo, doctor, validate, models, migrate, restore, reconcile."""
+"""The `heliostat` command: up, node, upload, jobs, demo, doctor, validate, models, migrate, restore, reconcile."""
 
 import os
 import sys
@@ -45,6 +45,18 @@ def up(
     if media is not None:
         os.environ["IMMICH_MEDIA_LOCATION"] = str(media.absolute())
     Supervisor(_settings(), os.environ).run()
+
+
+@app.command()
+def node(
+    address: Annotated[str, typer.Option(help="HOST:PORT of the first machine's Ray, as `heliostat up` shows it")],
+) -> None:
+    """Work for the cluster whose first machine runs `heliostat up`, in the foreground. Ctrl-C ends it."""
+    from serve_app.node import forget_database, run_node
+
+    forget_database(os.environ)
+    configure_logging(read_settings(os.environ), "Heliostat")
+    run_node(address, os.environ)
 
 
 @app.command()

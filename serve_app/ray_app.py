@@ -4,19 +4,18 @@
 while Ray starts, then deploys the API, and ends.
 """
 
-import logging
 import os
 import sys
 from dataclasses import replace
 from typing import Any
 
-import ray
 from ray import serve
 
 from cluster.clock import SystemClock
 from cluster.errors import HeliostatError
-from cluster.launch import NAMESPACE, head_address
+from cluster.joining import facts_here
 from cluster.names import WorkerName
+from cluster.ray_join import join, publish
 from cluster.settings import RayPort, read_settings
 from cluster.storage.mounts import check_folders
 from cluster.telemetry import configure_logging
@@ -45,7 +44,8 @@ def build_api() -> Any:
 def deploy() -> None:
     """Start the API. Returns when it answers."""
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    join(settings)
+    publish(facts_here(settings))
     serve.start(
         proxy_location="HeadOnly",
         http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},

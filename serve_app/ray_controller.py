@@ -5,7 +5,6 @@ its, and Ray ends the idle workers of a driver that is gone, so that each photo 
 for new ones. It is a process of its own, since it loads little beside Ray.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from cluster.launch import CONTROLLER_ACTOR, NAMESPACE, head_address
+from cluster.launch import CONTROLLER_ACTOR
 from cluster.names import WorkerName
+from cluster.ray_join import join
 from cluster.settings import read_settings
 from cluster.workers import worker_label
 from serve_app.drivers import READY
@@ -85,7 +85,7 @@ class ControllerActor:
 def start_controller() -> None:
     """Returns when its loops run."""
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
+    join(settings)
     controller: Any = (
         ray.remote(ControllerActor)
         .options(

@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from types import FrameType
 
 from cluster.errors import SettingsInvalid
+from cluster.launch import head_address
 from cluster.names import WorkerName
 from cluster.settings import RayPort, Settings
 from cluster.stack import Stack, StackBroken
@@ -140,6 +141,9 @@ class Supervisor:
         lines = [("API", f"{self._address}/api"), ("API pages", f"{self._address}/api/docs")]
         if self._settings.dashboard:
             lines.append(("Ray dashboard", f"http://127.0.0.1:{self._settings.ray_port(RayPort.DASHBOARD)}"))
+        if self._settings.ray_host:
+            lines.append(("Join with", f"heliostat node --address {head_address(self._settings)}"))
+            lines.append(("Token", f"{self._settings.token_file}, to be copied to each further machine"))
         lines.append(("Media", str(self._settings.media_root)))
         for name, value in lines:
             log.info("%-14s %s", name, value)

@@ -92,7 +92,7 @@ class Beater:
             log.warning("the controller did not hear this beat: %s", error)
 
 
-NODE = socket.gethostname()
+NODE = os.environ.get("HELIOSTAT_NODE_NAME") or socket.gethostname()
 _beater: Beater | None = None
 _tools: Tools | None = None
 _parts_lock = threading.Lock()

@@ -56,6 +56,16 @@ def marker_present(media_root: Path, ignore_errors: bool = False) -> bool:
     return all(os.path.isfile(media_root / folder.value / MARKER) for folder in Folder)  # noqa: PTH113
 
 
+def marker_contents(media_root: Path) -> dict[str, str]:
+    """What each folder's marker says, by folder; those that can be read, and their folders written to."""
+    contents = {}
+    for folder in Folder:
+        with suppress(OSError, UnicodeDecodeError):
+            if os.access(media_root / folder.value, os.W_OK):
+                contents[folder.value] = (media_root / folder.value / MARKER).read_text()
+    return contents
+
+
 class _MarkerFailed(Exception):
     """`step`: create, read or write."""
 

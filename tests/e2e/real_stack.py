@@ -35,6 +35,7 @@ class RealStack:
     state_dir: Path
     environ: Mapping[str, str]
     prefix: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
     command: subprocess.Popen[bytes] | None = None
     started_s: float = 0.0
     client: ApiClient = field(init=False)
@@ -44,7 +45,7 @@ class RealStack:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def media(self) -> Path:
@@ -128,10 +129,15 @@ class RealStack:
 
 @contextlib.contextmanager
 def real_stack(
-    port: int, folder: Path, prefix: tuple[str, ...] = (), stop_by: signal.Signals = signal.SIGTERM, **environ: str
+    port: int,
+    folder: Path,
+    prefix: tuple[str, ...] = (),
+    stop_by: signal.Signals = signal.SIGTERM,
+    host: str = "127.0.0.1",
+    **environ: str,
 ) -> Iterator[RealStack]:
     """A running server. At the end it is stopped, and the stop is judged: exit code 0, nothing left."""
-    stack = prepared_stack(port, folder, prefix, **environ)
+    stack = prepared_stack(port, folder, prefix, host, **environ)
     try:
         stack.start()
         yield stack
@@ -147,9 +153,11 @@ def real_stack(
         discard(stack)
 
 
-def prepared_stack(port: int, folder: Path, prefix: tuple[str, ...] = (), **environ: str) -> RealStack:
-    """A server that does not run yet. Nothing of this process' own settings reaches it. Machine learning is off unless
-    `environ` says otherwise: it takes more time than all else."""
+def prepared_stack(
+    port: int, folder: Path, prefix: tuple[str, ...] = (), host: str = "127.0.0.1", **environ: str
+) -> RealStack:
+    """A server that does not run yet; `host` is where this process reaches it. Nothing of this process' own settings
+    reaches it. Machine learning is off unless `environ` says otherwise: it takes more time than all else."""
     state_dir = Path("/tmp") / f"he-{secrets.token_hex(4)}"
     for name in ("media", "home"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -165,7 +173,7 @@ def prepared_stack(port: int, folder: Path, prefix: tuple[str, ...] = (), **envi
         "HELIOSTAT_DASHBOARD": "false",
         "IMMICH_MACHINE_LEARNING_ENABLED": "false",
     }
-    return RealStack(port, folder, state_dir, inherited | own | environ, prefix)
+    return RealStack(port, folder, state_dir, inherited | own | environ, prefix, host)
 
 
 def discard(stack: RealStack) -> None:

@@ -12,7 +12,8 @@ import ray
 from cluster.db.engine import Database
 from cluster.db.queries import embeddings
 from cluster.errors import IndexAway
-from cluster.launch import NAMESPACE, head_address
+from cluster.launch import NAMESPACE
+from cluster.ray_join import join
 from cluster.settings import read_settings
 from cluster.vectors import ray_vectors
 from cluster.vectors.exact import ExactVectors
@@ -28,7 +29,7 @@ def main() -> None:
     """See the module."""
     ray_vectors.AWAY_S = 1.0
     settings = read_settings(os.environ)
-    ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False)
+    join(settings)
     database, holder = Database(settings.database_url), RayHolder()
     with database.reader() as session:
         last = embeddings.last_seq(session, KIND)

@@ -14,12 +14,13 @@ from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queue_store import SqlQueueStore
-from cluster.launch import CONTROLLER_ACTOR, NAMESPACE, head_address
+from cluster.launch import CONTROLLER_ACTOR
 from cluster.loops import dispatcher, in_flight, keeper
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
 from cluster.loops.in_flight import Beat
 from cluster.queue.job import FollowUps, Place
+from cluster.ray_join import join
 from cluster.ray_nodes import RayNodes
 from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
@@ -79,7 +80,7 @@ class OddController:
 
 
 def main() -> None:
-    ray.init(address=head_address(read_settings(os.environ)), namespace=NAMESPACE, log_to_driver=False)
+    join(read_settings(os.environ))
     options = {
         "name": CONTROLLER_ACTOR,
         "lifetime": "detached",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.launch import STACK_MARK, head_address, head_command, proxy_folder, ray_environment, token_path
+from cluster.launch import STACK_MARK, head_address, head_command, node_command, proxy_folder, ray_environment
 from cluster.settings import NO_DATABASE, RAY_PORTS_PER_STACK, RayPort, Settings, read_settings
 
 HOME = {"HOME": "/home/someone", "PATH": "/usr/bin"}
@@ -54,7 +54,7 @@ def test_every_process_carries_the_mark_of_its_stack() -> None:
 def test_two_stacks_side_by_side_share_no_port_and_no_file() -> None:
     first, second = settings_of(), settings_of(IMMICH_PORT="2284")
     assert not set(ports_of(first)) & set(ports_of(second))
-    assert token_path(first) != token_path(second)
+    assert first.token_file != second.token_file
     assert proxy_folder(first) != proxy_folder(second)
 
 
@@ -109,3 +109,27 @@ def test_programs_of_this_installation_are_found_first() -> None:
     folders = ray_environment(settings_of(), HOME)["PATH"].split(":")
     assert (Path(folders[0]) / "python").exists()
     assert folders[-1] == "/usr/bin"
+
+
+def test_ray_listens_on_loopback_alone_unless_other_machines_are_to_join() -> None:
+    assert options_of(settings_of())["--node-ip-address"] == "127.0.0.1"
+    open_to_others = settings_of(HELIOSTAT_RAY_HOST="10.0.0.5")
+    assert options_of(open_to_others)["--node-ip-address"] == "10.0.0.5"
+    assert head_address(open_to_others).startswith("10.0.0.5:")
+
+
+def test_a_further_machine_joins_the_head_with_its_own_labels_and_ports() -> None:
+    settings = settings_of(HELIOSTAT_NODE_NAME="attic", HELIOSTAT_NUM_GPUS="2")
+    command = node_command(settings, "10.0.0.5:14992", "10.0.0.6", {"queue/ocr": "true"})
+    options = dict(part.split("=", 1) for part in command if part.startswith("--") and "=" in part)
+    assert options["--address"] == "10.0.0.5:14992"
+    assert options["--node-ip-address"] == "10.0.0.6"
+    assert options["--node-name"] == "attic"
+    assert options["--labels"] == "queue/ocr=true"
+    assert options["--num-gpus"] == "2"
+    assert "--num-cpus" not in options
+    assert "--head" not in command
+
+
+def test_a_machine_that_serves_no_queue_gives_jobs_no_core() -> None:
+    assert options_of(settings_of(IMMICH_WORKERS_INCLUDE="api", HELIOSTAT_NUM_CPUS="4"))["--num-cpus"] == "0"

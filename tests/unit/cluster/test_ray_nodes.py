@@ -7,8 +7,8 @@ from cluster.names import QueueName
 from cluster.ray_nodes import Node, RayNodes
 from cluster.workers import node_labels
 
-EVERYTHING = Node("n1", "10.0.0.1", node_labels("", ""), 4.0, 0.0)
-ENCODING = Node("n2", "10.0.0.2", node_labels("encoding", ""), 16.0, 1.0)
+EVERYTHING = Node("n1", "one", "10.0.0.1", node_labels("", ""), 4.0, 0.0)
+ENCODING = Node("n2", "two", "10.0.0.2", node_labels("encoding", ""), 16.0, 1.0)
 
 
 class Ray:

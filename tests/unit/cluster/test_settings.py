@@ -7,7 +7,14 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from cluster.errors import SettingsInvalid
-from cluster.settings import RAY_PORTS_PER_STACK, RayPort, Settings, read_settings, strip_database_variables
+from cluster.settings import (
+    NO_DATABASE,
+    RAY_PORTS_PER_STACK,
+    RayPort,
+    Settings,
+    read_settings,
+    strip_database_variables,
+)
 
 HOME = {"HOME": "/home/someone"}
 
@@ -166,11 +173,12 @@ def test_a_node_without_the_api_gets_no_credentials_and_cannot_open_a_database(t
         "DB_URL": "postgres://u:secret@h/d",
         "DB_PASSWORD_FILE": "/x",
         "CREDENTIALS_DIRECTORY": str(tmp_path),
+        "PGPASSWORD": "secret",
     }
 
     stripped = strip_database_variables(environ)
 
-    assert not [name for name in stripped if name.startswith("DB_") or name == "CREDENTIALS_DIRECTORY"]
+    assert set(stripped) == {*HOME, NO_DATABASE[0]}
     with pytest.raises(SettingsInvalid, match="may not open the database"):
         _ = read_settings(stripped).database_url
 

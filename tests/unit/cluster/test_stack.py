@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from cluster import stack as stack_module
-from cluster.launch import STACK_MARK, token_path
+from cluster.launch import STACK_MARK
 from cluster.settings import Settings, read_settings
-from cluster.stack import VITAL, Stack, StackBroken, StackRunning
+from cluster.stack import VITAL_OF_HEAD, Stack, StackBroken, StackRunning
 
 SOON_S = 5.0
 
@@ -66,7 +66,7 @@ def ended(process: psutil.Process) -> bool:
     return False
 
 
-def pretend_ray(monkeypatch: pytest.MonkeyPatch, folder: Path, names: tuple[str, ...] = VITAL) -> None:
+def pretend_ray(monkeypatch: pytest.MonkeyPatch, folder: Path, names: tuple[str, ...] = VITAL_OF_HEAD) -> None:
     """`ray start` becomes a shell that leaves programs of these names behind."""
     sleep = shutil.which("sleep")
     assert sleep
@@ -160,15 +160,34 @@ def test_a_link_in_place_of_the_folder_is_refused(stack: Stack, state_dir: Path,
     state_dir.unlink()
 
 
-def test_every_start_has_a_secret_of_its_own_that_its_owner_alone_can_read(stack: Stack) -> None:
+def test_the_secret_is_made_once_and_its_owner_alone_can_read_it(stack: Stack) -> None:
     secrets = []
     for _ in range(2):
         stack.prepare()
-        path = token_path(stack.settings)
+        path = stack.settings.token_file
         assert path.stat().st_mode & 0o777 == 0o600
         secrets.append(path.read_text())
-    assert secrets[0] != secrets[1]
+    assert secrets[0] == secrets[1]
     assert len(secrets[0]) == 64
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [("a" * 64, 0o644, "can be read by others"), ("short", 0o600, "is none"), ("", 0o600, "is none")],
+)
+def test_a_secret_that_keeps_nobody_out_is_refused(stack: Stack, content: str, mode: int, said: str) -> None:
+    path = stack.settings.token_file
+    path.write_text(content)
+    path.chmod(mode)
+    for prepare in (stack.prepare, stack.prepare_node):
+        with pytest.raises(StackBroken, match=said):
+            prepare()
+
+
+def test_a_machine_that_joins_makes_no_secret(stack: Stack) -> None:
+    with pytest.raises(StackBroken, match=f"no token in {stack.settings.token_file}: copy the file"):
+        stack.prepare_node()
+    assert not stack.settings.token_file.exists()
 
 
 def test_logs_of_old_starts_go_and_the_last_stay(stack: Stack, state_dir: Path) -> None:
@@ -192,7 +211,7 @@ def test_what_runs_is_not_dead(stack: Stack, tmp_path: Path, monkeypatch: pytest
     assert stack.dead_parts() == []
 
 
-@pytest.mark.parametrize("name", VITAL)
+@pytest.mark.parametrize("name", VITAL_OF_HEAD)
 def test_a_vital_program_that_died_is_named(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -207,11 +226,11 @@ def test_a_vital_program_that_died_is_named(
 def test_a_program_of_another_stack_stands_for_none_of_ours(
     stack: Stack, tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend_ray(monkeypatch, tmp_path, VITAL[:1])
+    pretend_ray(monkeypatch, tmp_path, VITAL_OF_HEAD[:1])
     stack.launch()
-    shutil.copy(tmp_path / VITAL[0], tmp_path / VITAL[1])
-    other = start({STACK_MARK: f"{state_dir}x"}, f"{tmp_path / VITAL[1]} 60")
-    assert stack.dead_parts() == [VITAL[1]]
+    shutil.copy(tmp_path / VITAL_OF_HEAD[0], tmp_path / VITAL_OF_HEAD[1])
+    other = start({STACK_MARK: f"{state_dir}x"}, f"{tmp_path / VITAL_OF_HEAD[1]} 60")
+    assert stack.dead_parts() == [VITAL_OF_HEAD[1]]
     other.kill()
 
 
@@ -219,17 +238,17 @@ def test_a_zombie_is_dead_although_its_parent_does_not_look(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container without an init nobody reaps what Ray leaves."""
-    pretend_ray(monkeypatch, tmp_path, VITAL[:1])
+    pretend_ray(monkeypatch, tmp_path, VITAL_OF_HEAD[:1])
     stack.launch()
-    shutil.copy(tmp_path / VITAL[0], tmp_path / VITAL[1])
-    with subprocess.Popen([tmp_path / VITAL[1], "60"], env=stack.environment) as child:
+    shutil.copy(tmp_path / VITAL_OF_HEAD[0], tmp_path / VITAL_OF_HEAD[1])
+    with subprocess.Popen([tmp_path / VITAL_OF_HEAD[1], "60"], env=stack.environment) as child:
         process = psutil.Process(child.pid)
         stack._vital.append(process)
         assert stack.dead_parts() == []
         process.kill()
         assert ended(process)
         assert process.status() == psutil.STATUS_ZOMBIE
-        assert stack.dead_parts() == [VITAL[1]]
+        assert stack.dead_parts() == [VITAL_OF_HEAD[1]]
 
 
 def test_ray_that_does_not_start_says_why_and_leaves_nothing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ ON_CPUS = ModelPool("ocr", cpus=2)
 
 
 def node(name: str, cpus: float = 8, gpus: float = 0) -> Node:
-    return Node(name, "10.0.0.1", {}, cpus, gpus)
+    return Node(name, name, "10.0.0.1", {}, cpus, gpus)
 
 
 def placed(pool: ModelPool, nodes: list[Node], count: int) -> list[str]:

@@ -1,0 +1,173 @@
+"""`heliostat node`: this machine's Ray, joined to a cluster's head; watched, brought back, ended. It never joins
+itself, since who has joined dies with Ray.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+
+from cluster.errors import HeliostatError
+from cluster.joining import (
+    HEAD_SILENT,
+    LABELS_OF_FILE,
+    TOKEN_REFUSED,
+    HeadFacts,
+    JoinRefused,
+    facts_here,
+    host_and_port,
+    labels_of_node,
+    lists_of,
+    refuse_unless_same,
+)
+from cluster.launch import node_command
+from cluster.names import WorkerName
+from cluster.settings import RAY_PORTS_PER_STACK, Settings, names_database, read_settings, strip_database_variables
+from cluster.stack import Stack
+from cluster.storage.mounts import marker_present
+from cluster.workers import worker_label
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 2.0
+REACH_S = 5.0
+ASK_S = 30.0
+UNTIL_PUBLISHED_S = 60.0
+"""How long a head that answers may still be starting."""
+LONGEST_PAUSE_S = 5.0
+
+
+def environ_of_node(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with the workers that the cluster's file gives this machine, and without the database where it is no
+    api node. Raises JoinRefused, SettingsInvalid."""
+    labels = labels_of_node(environ)
+    own = dict(environ) | (lists_of(labels) if environ.get(LABELS_OF_FILE) else {})
+    return own if worker_label(WorkerName.API) in labels else strip_database_variables(own)
+
+
+def forget_database(environ: Mapping[str, str]) -> None:
+    """Start this process anew where its environment names a database that it may not open: what a process was started
+    with stays readable for as long as it lives."""
+    own = environ_of_node(environ)
+    if any(names_database(name) for name in set(environ) - set(own)):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], own)  # noqa: S606 - itself, with less
+
+
+class NodeSupervisor:
+    """One further machine in the foreground. `run` returns when a person or the system says stop."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], address: str) -> None:
+        self._settings = settings
+        self._labels = labels_of_node(environ)
+        self._head = host_and_port(address)
+        self._stack = Stack(settings, environ, head=False)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Join, watch, leave. Raises JoinRefused, StackRunning, StackBroken before it has joined for the first time."""
+        self._stack.lock()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        try:
+            self._join()
+            self._watch()
+        finally:
+            started_s = time.monotonic()
+            ended = self._stack.end_everything()
+            log.info("left the cluster: stopped %d processes in %.1f s", ended, time.monotonic() - started_s)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        log.info("%s: stopping", signal.Signals(number).name)
+        self._stopping.set()
+
+    def _join(self) -> None:
+        started_s = time.monotonic()
+        self._stack.prepare_node()
+        host = self._settings.ray_host or self._reach()
+        facts = self._wait_for_facts()
+        if self._stopping.is_set():
+            return
+        refuse_unless_same(facts_here(self._settings), facts, self._labels)
+        head = self._head_address
+        self._stack.launch(node_command(self._settings, head, host, self._labels))
+        log.info("joined %s as %s after %.1f s", head, self._settings.node_name, time.monotonic() - started_s)
+        log.info("%-14s %s", "serves", ", ".join(self._labels))
+
+    @property
+    def _head_address(self) -> str:
+        host, port = self._head
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _reach(self) -> str:
+        """This machine's address towards the head. Raises JoinRefused when nothing answers there."""
+        try:
+            with socket.create_connection(self._head, REACH_S) as connection:
+                address: str = connection.getsockname()[0]
+                return address
+        except OSError as error:
+            last = self._head[1] + RAY_PORTS_PER_STACK - 1
+            raise JoinRefused(
+                f"nothing answers at {self._head_address} ({error.strerror or error}): run `heliostat up` there with "
+                "HELIOSTAT_RAY_HOST set to the address by which this machine reaches it, and let the machines of the "
+                f"cluster reach each other's ports {self._head[1]} to {last}"
+            ) from None
+
+    def _wait_for_facts(self) -> HeadFacts:
+        """What the head has published. Raises JoinRefused when it refuses the token, or publishes nothing in time."""
+        until_s = time.monotonic() + UNTIL_PUBLISHED_S
+        while True:
+            done = subprocess.run(
+                [sys.executable, "-m", "cluster.ray_join", self._head_address],
+                env=self._stack.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=ASK_S,
+            )
+            words = done.stdout.strip()
+            if done.returncode == TOKEN_REFUSED:
+                raise JoinRefused(
+                    f"the head at {self._head_address} refuses the token in {self._settings.token_file}: copy the "
+                    "head's file to here again"
+                )
+            if done.returncode == 0 and words:
+                return HeadFacts(**json.loads(words.splitlines()[-1]))
+            if self._stopping.wait(1.0) or time.monotonic() > until_s:
+                why = words if done.returncode == HEAD_SILENT else done.stderr.strip().splitlines()[-1:]
+                raise JoinRefused(
+                    f"no Heliostat answers at {self._head_address}: run `heliostat up` there first, which serves the "
+                    f"worker api ({why or 'Ray runs there without it'})"
+                )
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY_S):
+            wrong = [f"{name} died" for name in self._stack.dead_parts()]
+            if not marker_present(self._settings.media_root, self._settings.ignore_mount_check_errors):
+                wrong.append("the media folder is not mounted any more")
+            if wrong:
+                log.error("%s: joining anew", ", ".join(wrong))
+                self._rejoin()
+
+    def _rejoin(self) -> None:
+        pause_s = 1.0
+        while not self._stopping.is_set():
+            try:
+                self._join()
+                return
+            except (HeliostatError, subprocess.TimeoutExpired) as error:
+                log.error("%s; the next try is in %.0f s", error, pause_s)
+                self._stopping.wait(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def run_node(address: str, environ: Mapping[str, str]) -> None:
+    """The command. Raises as `NodeSupervisor.run` does."""
+    own = environ_of_node(environ)
+    NodeSupervisor(read_settings(own), own, address).run()
