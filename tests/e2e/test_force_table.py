@@ -44,10 +44,10 @@ SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.
 <rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"/></rdf:RDF></x:xmpmeta>"""
 
 
-def make_video(path: Path, number: int) -> Path:
-    """A second of moving picture and sound in codecs that browsers do not play."""
-    picture = ("-f", "lavfi", "-i", f"testsrc2=s=320x240:r=10:d=1,hue=h={number * 36}")
-    sound = ("-f", "lavfi", "-i", "sine=d=1")
+def make_video(path: Path, number: int, seconds: int = 1) -> Path:
+    """So many seconds of moving picture and sound in codecs that browsers do not play."""
+    picture = ("-f", "lavfi", "-i", f"testsrc2=s=320x240:r=10:d={seconds},hue=h={number * 36}")
+    sound = ("-f", "lavfi", "-i", f"sine=d={seconds}")
     codecs = ("-c:v", "mpeg4", "-c:a", "pcm_s16le", "-shortest")
     subprocess.run([program("ffmpeg"), "-v", "error", *picture, *sound, *codecs, str(path)], check=True)
     return path

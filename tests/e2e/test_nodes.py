@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import grpc
@@ -129,11 +129,12 @@ def test_a_workers_machine_knows_nothing_of_the_database(first: RealStack) -> No
 
 
 CALLS = {
-    RayPort.HEAD: "InternalKVGcsService/InternalKVGet",
-    RayPort.NODE_MANAGER: "NodeManagerService/GetNodeStats",
-    RayPort.OBJECT_MANAGER: "ObjectManagerService/Pull",
-    RayPort.DASHBOARD_AGENT_GRPC: "ReporterService/ReportOCMetrics",
+    RayPort.HEAD: "rpc.InternalKVGcsService/InternalKVGet",
+    RayPort.NODE_MANAGER: "rpc.NodeManagerService/GetNodeStats",
+    RayPort.OBJECT_MANAGER: "rpc.ObjectManagerService/Pull",
+    RayPort.DASHBOARD_AGENT_GRPC: "rpc.ReporterService/ReportOCMetrics",
 }
+REPLICA_CALL = "serve.ASGIService/HandleRequest"
 PAGES = {
     RayPort.DASHBOARD: "/api/version",
     RayPort.DASHBOARD_AGENT: "/api/job_agent/jobs/",
@@ -145,7 +146,7 @@ def answer_to_call(host: str, port: int, method: str, token: str | None) -> str:
     """What a gRPC method says to an empty request: OK, UNAUTHENTICATED, …"""
     with grpc.insecure_channel(f"{host}:{port}") as channel:
         try:
-            channel.unary_unary(f"/ray.rpc.{method}")(b"", timeout=20, metadata=bearer(token))
+            channel.unary_unary(f"/ray.{method}")(b"", timeout=20, metadata=bearer(token))
         except grpc.RpcError as error:
             return str(error.code().name)
         return "OK"
@@ -187,18 +188,28 @@ def test_whoever_has_no_token_is_refused_at_every_port_of_ray(first: RealStack) 
         socket.create_connection((here, settings.ray_port(RayPort.DASHBOARD)), 5)
 
 
-def listeners(pids: set[int]) -> set[str]:
-    """Addresses at which these processes listen."""
-    return {
-        connection.laddr.ip
+def open_to_others(processes: Mapping[int, str]) -> list[tuple[str, str, int]]:
+    """(process, address, port) of every one of these that listens elsewhere than on loopback."""
+    return [
+        (processes[connection.pid][:60], connection.laddr.ip, connection.laddr.port)
         for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.pid in pids
-    }
+        if connection.status == psutil.CONN_LISTEN
+        and connection.pid in processes
+        and connection.laddr.ip.removeprefix("::ffff:") != "127.0.0.1"
+    ]
 
 
 def test_on_a_single_machine_ray_listens_on_loopback_alone(tmp_path: Path) -> None:
     with real_stack(3453, tmp_path) as stack:
-        assert listeners(set(stack.processes())) == {"127.0.0.1"}
+        assert stack.command is not None
+        ours = {one.pid: one.name() for one in psutil.Process(stack.command.pid).children(recursive=True)}
+        ours |= stack.processes()
+        assert len(ours) > 8
+        # Serve's replicas hear each other on every interface, and cannot be told otherwise; they too want the token
+        found = open_to_others(ours)
+        assert [title for title, _, _ in found if not title.startswith("ray::ServeReplica")] == []
+        for _, _, port in found:
+            assert answer_to_call("127.0.0.1", port, REPLICA_CALL, None) == "UNAUTHENTICATED"
 
 
 def test_machines_in_a_network_of_their_own_can_be_cut_off_and_healed(tmp_path: Path) -> None:
