@@ -199,19 +199,30 @@ def open_to_others(processes: Mapping[int, str]) -> list[tuple[str, str, int]]:
     ]
 
 
-def test_on_a_single_machine_ray_listens_on_loopback_alone(tmp_path: Path) -> None:
-    with real_stack(3453, tmp_path) as stack:
-        assert stack.command is not None
-        ours = {one.pid: one.name() for one in psutil.Process(stack.command.pid).children(recursive=True)}
-        ours |= stack.processes()
-        assert len(ours) > 8
-        # Serve's replicas hear each other on every interface, and cannot be told otherwise; they too want the token
-        found = open_to_others(ours)
-        assert [title for title, _, _ in found if not title.startswith("ray::ServeReplica")] == []
-        for _, _, port in found:
-            assert answer_to_call("127.0.0.1", port, REPLICA_CALL, None) == "UNAUTHENTICATED"
+def test_on_a_single_machine_ray_listens_on_loopback_alone(stack: RealStack) -> None:
+    assert stack.command is not None
+    ours = {one.pid: one.name() for one in psutil.Process(stack.command.pid).children(recursive=True)}
+    ours |= stack.processes()
+    assert len(ours) > 8
+    # Serve's replicas hear each other on every interface, and cannot be told otherwise; they too want the token
+    found = open_to_others(ours)
+    assert [title for title, _, _ in found if not title.startswith("ray::ServeReplica")] == []
+    for _, _, port in found:
+        assert answer_to_call("127.0.0.1", port, REPLICA_CALL, None) == "UNAUTHENTICATED"
 
 
+def test_a_machine_of_a_private_network_can_be_cut_off_and_healed() -> None:
+    with private_network() as network:
+        machine = network.machine("worker")
+        with socket.create_server((network.address, 0)) as server:
+            reach = [*machine.prefix, sys.executable, "-c", REACH, *map(str, server.getsockname())]
+            for change, reached in ((lambda: None, True), (machine.cut, False), (machine.heal, True)):
+                change()
+                done = subprocess.run(reach, capture_output=True, timeout=60, check=False)
+                assert (done.returncode == 0) is reached, done.stderr
+
+
+@pytest.mark.long
 def test_machines_in_a_network_of_their_own_can_be_cut_off_and_healed(tmp_path: Path) -> None:
     with private_network() as network:
         a, b = network.machine("a"), network.machine("b")
