@@ -116,6 +116,7 @@ def _start_command(
 ) -> list[str]:
     """What the head and all others have in common, and what is `own`."""
     port = settings.ray_port
+    first_worker_port, last_worker_port = settings.worker_ports or (0, 0)
     options = {
         "--node-ip-address": host,
         "--node-name": settings.node_name,
@@ -125,9 +126,9 @@ def _start_command(
         "--dashboard-agent-grpc-port": port(RayPort.DASHBOARD_AGENT_GRPC),
         "--runtime-env-agent-port": port(RayPort.RUNTIME_ENV_AGENT),
         "--metrics-export-port": port(RayPort.METRICS),
-        # workers take any free port: their usual range holds other stacks
-        "--min-worker-port": 0,
-        "--max-worker-port": 0,
+        # workers take any free port unless a firewall wants to know: their usual range holds other stacks
+        "--min-worker-port": first_worker_port,
+        "--max-worker-port": last_worker_port,
         "--include-log-monitor": "false",
         "--object-store-memory": OBJECT_STORE_BYTES,
         "--temp-dir": ray_temp_dir(settings),

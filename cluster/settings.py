@@ -14,6 +14,7 @@ Where Immich has no name, or another machine's default, ours are:
   listens on loopback alone
 - `HELIOSTAT_TOKEN_FILE`: the cluster's secret; `token` in the state folder
 - `HELIOSTAT_NODE_NAME`: this machine's name in what is shown of it; its host name
+- `HELIOSTAT_WORKER_PORTS`: from which Ray's worker processes take theirs; any that is free
 - `HELIOSTAT_NUM_CPUS`, `HELIOSTAT_NUM_GPUS`: cores and GPUs that work may use; all of them
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
 - `HELIOSTAT_VIDEO_SEARCH_FRAMES`: frames of a video that smart search looks at; 1, its preview
@@ -85,10 +86,10 @@ class RayPort(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the environment says. Paths are absolute. `num_cpus`, `num_gpus` None: as many as the machine has;
-    `ray_host` None: as `launch.py` decides; `log_level` None: as the system config says; `version_url` None: nobody is
-    asked; `video_parts_from_s`: longer videos are encoded in parts, 0: none; `video_search_frames`: of a video, that
-    smart search looks at, 1: its preview alone. The include and exclude lists are raw: `workers.py` knows what they
-    mean.
+    `ray_host` None: as `launch.py` decides; `worker_ports`: first and last, None: any; `log_level` None: as the system
+    config says; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in parts, 0: none;
+    `video_search_frames`: of a video, that smart search looks at, 1: its preview alone. The include and exclude lists
+    are raw: `workers.py` knows what they mean.
     """
 
     environment: Environment
@@ -116,6 +117,7 @@ class Settings:
     num_gpus: int | None
     ray_host: str | None
     ray_port_base: int
+    worker_ports: tuple[int, int] | None
     dashboard: bool
     version_url: str | None
     video_parts_from_s: int
@@ -169,6 +171,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ray_port_base=read.integer(
             "HELIOSTAT_RAY_PORT_BASE", default_ray_port_base(port), 1024, 65_536 - RAY_PORTS_PER_STACK
         ),
+        worker_ports=read.port_range("HELIOSTAT_WORKER_PORTS"),
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
         video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),
@@ -251,6 +254,17 @@ class _Reader:
         except ValueError:
             self.issues.append((name, "Must be an IP address of this machine"))
         return text or None
+
+    def port_range(self, name: str) -> tuple[int, int] | None:
+        """FIRST-LAST; two ports at least, since each worker process takes one."""
+        text = "".join(self.text(name).split())
+        if not text:
+            return None
+        first, _, last = text.partition("-")
+        if first.isdecimal() and last.isdecimal() and 1024 <= int(first) < int(last) <= 65_535:
+            return int(first), int(last)
+        self.issues.append((name, "Must be two ports from 1024 to 65535 with a - between them: 20000-20999"))
+        return None
 
     def web_address(self, name: str) -> str | None:
         text = self.text(name).strip()

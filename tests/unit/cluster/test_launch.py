@@ -133,3 +133,12 @@ def test_a_further_machine_joins_the_head_with_its_own_labels_and_ports() -> Non
 
 def test_a_machine_that_serves_no_queue_gives_jobs_no_core() -> None:
     assert options_of(settings_of(IMMICH_WORKERS_INCLUDE="api", HELIOSTAT_NUM_CPUS="4"))["--num-cpus"] == "0"
+
+
+def test_worker_processes_take_any_port_or_those_that_a_firewall_knows() -> None:
+    def told(**environ: str) -> tuple[str, str]:
+        options = options_of(settings_of(**environ))
+        return options["--min-worker-port"], options["--max-worker-port"]
+
+    assert told() == ("0", "0")
+    assert told(HELIOSTAT_WORKER_PORTS="20000-20999") == ("20000", "20999")

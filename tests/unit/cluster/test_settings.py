@@ -211,3 +211,15 @@ def test_variables_that_mean_nothing_here_are_accepted() -> None:
     assert (
         settings_of(REDIS_HOSTNAME="r", DB_VECTOR_EXTENSION="vectorchord", IMMICH_BUILD_DATA="/build") == settings_of()
     )
+
+
+@pytest.mark.parametrize("text", ["20000", "20000-", "20000-20000", "20999-20000", "80-90", "a-b", "20000-70000"])
+def test_a_range_of_ports_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(SettingsInvalid, match="HELIOSTAT_WORKER_PORTS"):
+        settings_of(HELIOSTAT_WORKER_PORTS=text)
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0", "::", "photos.example", "10.0.0"])
+def test_an_address_for_other_machines_is_one_address(text: str) -> None:
+    with pytest.raises(SettingsInvalid, match="HELIOSTAT_RAY_HOST"):
+        settings_of(HELIOSTAT_RAY_HOST=text)
