@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import ray
 from numpy.typing import NDArray
 from sqlalchemy import insert, select, text
 
@@ -33,6 +34,7 @@ from cluster.db.tables.asset import Asset
 from cluster.db.tables.person import AssetFace
 from cluster.db.tables.user import ApiKey, User
 from cluster.errors import IndexAway
+from cluster.launch import NAMESPACE
 from cluster.ray_join import join
 from cluster.settings import Settings, read_settings
 from cluster.stack import Stack
