@@ -13,6 +13,8 @@ from functools import lru_cache
 from cluster.config_values import read_cron
 
 A_DAY, A_MINUTE = timedelta(days=1), timedelta(minutes=1)
+FORESIGHT = timedelta(days=366 * 8)
+"""The 29th of February is at most eight years away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,27 @@ class Cron:
                 if between:
                     return max(between)
             day -= A_DAY
+        return None
+
+    def next(self, after: datetime, zone: tzinfo | None) -> datetime | None:
+        """The first time later than `after`, in UTC; None when there is none within `FORESIGHT`.
+
+        `zone` None: the machine's own.
+        """
+        day = after.astimezone(zone).date() - A_DAY
+        last_day = day + FORESIGHT
+        while day <= last_day:
+            if self._fits(day):
+                later = [
+                    time
+                    for minute in self._minutes(day, zone)
+                    if minute > after - A_MINUTE
+                    for time in (minute + timedelta(seconds=second) for second in self.seconds)
+                    if time > after
+                ]
+                if later:
+                    return min(later)
+            day += A_DAY
         return None
 
     def _fits(self, day: date) -> bool:

@@ -82,7 +82,7 @@ class Scheduler:
         now = self._clock.now()
         with self._store.transaction(reading=True) as tx:
             config = self._read_config(tx)
-            noted = [self._notes.read(tx, _key(entry)) for entry in self._timetable]
+            noted = [self._notes.read(tx, note_key(entry)) for entry in self._timetable]
         for entry, note in zip(self._timetable, noted, strict=True):
             self._look(entry, note, config, now)
         self._looked_at = now
@@ -96,7 +96,7 @@ class Scheduler:
         if after == note:
             return
         with self._store.transaction() as tx:
-            if self._notes.replace(tx, _key(entry), note, after) and due_at is not None:
+            if self._notes.replace(tx, note_key(entry), note, after) and due_at is not None:
                 self._store.enqueue(tx, entry.jobs(config))
 
     def _seen_to(self, note: Note | None, cron: str | None, now: datetime) -> datetime:
@@ -114,5 +114,6 @@ class Scheduler:
         return (60.0 - time.second if by_minutes else 1.0) - time.microsecond / 1e6
 
 
-def _key(entry: TimetableEntry) -> str:
+def note_key(entry: TimetableEntry) -> str:
+    """Where it is noted until when an entry has been seen to: `cron` and `at`."""
     return f"schedule:{entry.name}"

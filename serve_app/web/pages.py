@@ -15,17 +15,20 @@ from cluster.errors import NotAuthenticated
 from serve_app.deps import Caller, Services, authenticate, services_of
 from serve_app.services import server_info
 from serve_app.services.queue_activity import Observer
+from serve_app.services.schedule import list_schedule
 from serve_app.services.system_config import get_config
 from serve_app.web.rendering import HEADERS, render, static_file
-from serve_app.web.words import BY_SLUG, CARDS, MANUAL_JOBS, OTHERS, WORDS, slug
+from serve_app.web.words import BY_SLUG, CARDS, MANUAL_JOBS, OTHERS, SCHEDULE_TITLES, WORDS, slug
 from serve_app.wire.queue_activity import QueueActivity, all_activity
+from serve_app.wire.schedule import scheduled_seen
 from serve_app.wire.server import features
 
 router = APIRouter(include_in_schema=False)
 
-SIGN_IN, SIGN_UP, JOBS, ACTIONS = "/auth/login", "/auth/register", "/admin/jobs", "/admin/audit"
-"""The first two are Immich's own: its sign-out sends browsers there."""
-NAVIGATION = ((JOBS, "Jobs"), (ACTIONS, "Audit"))
+SIGN_IN, SIGN_UP = "/auth/login", "/auth/register"
+"""Immich's own addresses: its sign-out sends browsers there."""
+JOBS, SCHEDULE, ACTIONS = "/admin/jobs", "/admin/schedule", "/admin/audit"
+NAVIGATION = ((JOBS, "Jobs"), (SCHEDULE, "Schedule"), (ACTIONS, "Audit"))
 """Address and name of what stands in the bar, in order."""
 
 
@@ -133,6 +136,17 @@ def show_queue(request: Request, name: str) -> Response:
         }
 
     return _admin_page(request, "queue.html", build)
+
+
+@router.get(SCHEDULE)
+def show_schedule(request: Request) -> Response:
+    """What runs at its times."""
+
+    def build(services: Services) -> dict[str, Any]:
+        seen = [scheduled_seen(entry).model_dump(mode="json", by_alias=True) for entry in list_schedule(services)]
+        return {"state": {"entries": seen, "titles": SCHEDULE_TITLES}}
+
+    return _admin_page(request, "schedule.html", build)
 
 
 @router.get(ACTIONS)

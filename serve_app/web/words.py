@@ -154,6 +154,17 @@ MANUAL_JOBS: tuple[tuple[ManualJob, str], ...] = (
 )
 """What the dialog "Create job" offers."""
 
+SCHEDULE_TITLES = {
+    "nightly": "Nightly tasks",
+    "database-backup": "Database backup",
+    "library-scan": "Scan of external libraries",
+    "missing-files": "Check for missing files",
+    "untracked-files": "Check for untracked files",
+    "checksums": "Check of checksums",
+    "version-check": "Look for a newer release",
+}
+"""By the names of the timetable; one that is not here shows by its name."""
+
 
 def slug(queue: QueueName) -> str:
     """`faceDetection` → `face-detection`, as it stands in addresses."""

@@ -1,6 +1,6 @@
 """Single jobs as a person looks at them: what runs, what ended lately, what failed and why."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cluster.db.dialects import contains_text
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.job import Job, JobAttempt, JobHistory
-from cluster.names import JobName, QueueName
+from cluster.names import QUEUE_OF_JOB, JobName, QueueName
 from cluster.queue.job import JobId, Payload
 
 RUNNING_MOST, RECENT_MOST = 200, 50
@@ -112,14 +112,28 @@ def running(session: Session, queue: QueueName) -> list[RunningJob]:
 
 def recent(session: Session, queue: QueueName) -> list[EndedJob]:
     """Newest first."""
-    columns = (JobHistory.name, JobHistory.asset_id, Asset.original_file_name, JobHistory.outcome, JobHistory.reason)
-    rows = session.execute(
-        select(*columns, JobHistory.node, JobHistory.duration_ms, JobHistory.ended_at)
-        .outerjoin(Asset, Asset.id == JobHistory.asset_id)
-        .where(JobHistory.queue == queue)
-        .order_by(JobHistory.id.desc())
-        .limit(RECENT_MOST)
+    return _ended(session, _ENDED.where(JobHistory.queue == queue).limit(RECENT_MOST))
+
+
+def last_of(session: Session, names: Sequence[JobName]) -> EndedJob | None:
+    """Of these job types the one that ended last, while the history has it."""
+    queues = {QUEUE_OF_JOB[name] for name in names}
+    wanted = _ENDED.where(JobHistory.queue.in_(queues), JobHistory.name.in_(names)).limit(1)
+    return next(iter(_ended(session, wanted)), None)
+
+
+_ENDED = (
+    select(
+        *(JobHistory.name, JobHistory.asset_id, Asset.original_file_name, JobHistory.outcome, JobHistory.reason),
+        *(JobHistory.node, JobHistory.duration_ms, JobHistory.ended_at),
     )
+    .outerjoin(Asset, Asset.id == JobHistory.asset_id)
+    .order_by(JobHistory.id.desc())
+)
+
+
+def _ended(session: Session, wanted: Any) -> list[EndedJob]:
+    rows = session.execute(wanted)
     return [
         EndedJob(JobName(name), asset, file or "", outcome, reason, node, ms, at)
         for name, asset, file, outcome, reason, node, ms, at in rows

@@ -94,3 +94,13 @@ def test_an_unknown_queue_leads_to_the_list(site: Site) -> None:
         page.wait_for_url("**/admin/jobs")
         page.goto("/admin/queues/face-detection")
         page.wait_for_url("**/admin/jobs/face-detection")
+
+
+def test_the_nightly_tasks_are_run_now(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/admin/schedule")
+        page.get_by_role("button", name="Run now: Nightly tasks").click()
+        expect(page.locator(".toast")).to_have_text("Started: Nightly tasks")
+        page.goto("/admin/jobs")
+        expect(page.locator("#thumbnailGeneration [data-count=waiting]")).to_have_text("1")

@@ -156,3 +156,22 @@ def test_the_machine_s_own_zone_is_as_good_as_its_name(expression: str) -> None:
 def test_a_wrong_expression_is_refused() -> None:
     with pytest.raises(ValueError, match="Field hour cannot be 24"):
         parse_cron("0 24 * * *")
+
+
+@pytest.mark.parametrize(
+    ("expression", "after", "expected"),
+    [
+        ("0 2 * * *", "2026-05-01 01:59", "2026-05-01 02:00"),
+        ("0 2 * * *", "2026-05-01 02:00", "2026-05-02 02:00"),
+        ("*/15 * * * *", "2026-05-01 23:50", "2026-05-02 00:00"),
+        ("0 0 29 2 *", "2026-05-01 00:00", "2028-02-29 00:00"),
+        ("30 0 0 1 1 *", "2026-01-01 00:00:00", "2026-01-01 00:00:30"),
+    ],
+)
+def test_the_next_time_is_the_first_after(expression: str, after: str, expected: str) -> None:
+    found = parse_cron(expression).next(datetime.fromisoformat(after).replace(tzinfo=UTC), UTC)
+    assert found == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+def test_a_day_that_never_comes_has_no_next_time() -> None:
+    assert parse_cron("0 0 31 2 *").next(datetime(2026, 5, 1, tzinfo=UTC), UTC) is None

@@ -1,0 +1,153 @@
+"""Every page, light and dark: looked at by axe, which knows what people with other eyes and hands need, and drawn for
+`tests/e2e/screenshots`."""
+
+import random
+import shutil
+import subprocess
+from datetime import timedelta
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Page
+from sqlalchemy import insert
+
+from cluster.db.tables.job import JobStatistic
+from cluster.names import JobName, QueueName
+from cluster.queue.job import FailedAttempt, asset_job
+from cluster.queue.store import InHand
+from tests.browser import DESK, PHONE, picture
+from tests.integration.pages.conftest import Site
+from tests.programs import skip_or_fail
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+
+Q, J = QueueName, JobName
+TRACEBACK = """Traceback (most recent call last):
+  File "tasks/run_call.py", line 74, in _run_one
+    returned = job.work(given, tools)
+  File "tasks/media/image.py", line 131, in decode
+    raise UnreadableImage(f"{path.name}: {reason}") from error
+cluster.errors.UnreadableImage: IMG_2041.CR3: the file ends in the middle of its picture"""
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, from the registry that npm is set to."""
+    npm = shutil.which("npm")
+    if npm is None:
+        skip_or_fail("npm is missing: nothing here can fetch axe-core")
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run(
+        [npm, "install", "--silent", "--prefix", str(folder), "axe-core@4"], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        skip_or_fail(f"npm cannot fetch axe-core: {done.stderr[-300:]}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def serious_findings(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found: dict[str, Any] = page.evaluate("axe.run()")
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def busy_server(site: Site) -> None:
+    """A library that is being imported: some queues run, one is paused, one waits for a node, some jobs failed."""
+    site.sign_up()
+    chance = random.Random(7)
+    store = site.stack.services.store
+    for name, count in (
+        (J.ASSET_EXTRACT_METADATA, 12),
+        (J.ASSET_GENERATE_THUMBNAILS, 60),
+        (J.SMART_SEARCH, 240),
+        (J.OCR, 300),
+        (J.ASSET_ENCODE_VIDEO, 9),
+    ):
+        site.enqueue(*(asset_job(name, f"asset-{number}") for number in range(count)))
+    broken = FailedAttempt("UnreadableImage", "IMG_2041.CR3: the file ends in the middle of its picture", TRACEBACK)
+    lost = FailedAttempt(
+        "WorkerLost", "Holiday.mov: its worker was killed for memory", node="attic", peak_memory_mb=1900
+    )
+    site.fail(
+        FailedAttempt(*vars_of(broken), "exiftool: warning", "studio", 812, 310), *site.lease(Q.THUMBNAIL_GENERATION, 3)
+    )
+    site.fail(lost, *site.lease(Q.THUMBNAIL_GENERATION, 1))
+    site.fail(lost, *site.lease(Q.VIDEO_CONVERSION, 1))
+    running = site.lease(Q.THUMBNAIL_GENERATION, 3) + site.lease(Q.VIDEO_CONVERSION, 2)
+    ended = site.lease(Q.METADATA_EXTRACTION, 12) + site.lease(Q.THUMBNAIL_GENERATION, 12)
+    site.finish(*ended, duration_ms=420, node="studio")
+    with store.transaction() as tx:
+        store.note_progress(
+            tx,
+            [
+                InHand(one.job_id, one.token, chance.choice(("studio", "attic")), chance.uniform(0.1, 0.9))
+                for one in running
+            ],
+        )
+        store.say_why_waiting(tx, {Q.OCR: "no live node serves ocr: start one with this queue"})
+        until = site.stack.services.clock.now() + timedelta(hours=2)
+        store.pause(tx, Q.SMART_SEARCH, "the fan is too loud", "Ada", until)
+    minute = int(site.stack.services.clock.now().timestamp() // 60)
+    rows = [
+        {"minute": minute - ago, "queue": queue, "name": name, "done": chance.randint(*done), "skipped": 0}
+        | {"failed": int(chance.random() < 0.1), "retried": 0, "run_ms": 30_000, "wait_ms": 0}
+        for queue, name, done in (
+            (Q.THUMBNAIL_GENERATION, J.ASSET_GENERATE_THUMBNAILS, (40, 90)),
+            (Q.METADATA_EXTRACTION, J.ASSET_EXTRACT_METADATA, (60, 120)),
+            (Q.VIDEO_CONVERSION, J.ASSET_ENCODE_VIDEO, (0, 3)),
+            (Q.FACE_DETECTION, J.ASSET_DETECT_FACES, (10, 30)),
+        )
+        for ago in range(1, 29)
+    ]
+    with site.stack.services.database.session() as session:
+        session.execute(insert(JobStatistic), rows)
+
+
+def vars_of(attempt: FailedAttempt) -> tuple[str, str, str]:
+    return attempt.error_class, attempt.message, attempt.traceback_tail
+
+
+PAGES = (
+    ("jobs", "/admin/jobs"),
+    ("queue", "/admin/jobs/thumbnail-generation"),
+    ("schedule", "/admin/schedule"),
+    ("audit", "/admin/audit"),
+)
+
+
+def show(page: Page, path: str) -> None:
+    page.goto(path)
+    page.wait_for_load_state("load")
+    if path.endswith("thumbnail-generation"):
+        page.locator("#failures > li").nth(1).get_by_text("Show what happened").click()
+        page.locator(".attempt").wait_for()
+    page.wait_for_timeout(2500)  # the stream's first word, and what is fetched
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_pages_are_fit_to_be_seen(site: Site, axe: str, colours: Literal["light", "dark"]) -> None:
+    findings: dict[str, list[str]] = {}
+    with site.page(signed_in=False, colours=colours) as page:
+        page.goto("/")
+        picture(page, f"sign-up-{colours}")
+        findings["sign-up"] = serious_findings(page, axe)
+    busy_server(site)
+    with site.page(signed_in=False, colours=colours) as page:
+        page.goto("/")
+        picture(page, f"sign-in-{colours}")
+        findings["sign-in"] = serious_findings(page, axe)
+    for size, suffix in ((DESK, ""), (PHONE, "-phone")):
+        with site.page(size=size, colours=colours) as page:
+            page.request.put("/api/queues/migration", data={"isPaused": True, "reason": "not today"})
+            page.request.put("/api/queues/migration", data={"isPaused": False})
+            for name, path in PAGES:
+                show(page, path)
+                picture(page, f"{name}{suffix}-{colours}")
+                findings[name + suffix] = serious_findings(page, axe)
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    assert {name: found for name, found in findings.items() if found} == {}
