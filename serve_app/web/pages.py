@@ -16,9 +16,10 @@ from serve_app.deps import Caller, Services, authenticate, services_of
 from serve_app.services import server_info
 from serve_app.services.queue_activity import Observer
 from serve_app.services.schedule import list_schedule
-from serve_app.services.system_config import get_config
+from serve_app.services.system_config import default_config, get_config
 from serve_app.web.rendering import HEADERS, render, static_file
-from serve_app.web.words import BY_SLUG, CARDS, MANUAL_JOBS, OTHERS, SCHEDULE_TITLES, WORDS, slug
+from serve_app.web.settings_form import settings_form
+from serve_app.web.words import BY_SLUG, CARDS, MANUAL_JOBS, OTHERS, SCHEDULE_TITLES, TEMPLATE_TOKENS, WORDS, slug
 from serve_app.wire.queue_activity import QueueActivity, all_activity
 from serve_app.wire.schedule import scheduled_seen
 from serve_app.wire.server import features
@@ -27,8 +28,8 @@ router = APIRouter(include_in_schema=False)
 
 SIGN_IN, SIGN_UP = "/auth/login", "/auth/register"
 """Immich's own addresses: its sign-out sends browsers there."""
-JOBS, SCHEDULE, ACTIONS = "/admin/jobs", "/admin/schedule", "/admin/audit"
-NAVIGATION = ((JOBS, "Jobs"), (SCHEDULE, "Schedule"), (ACTIONS, "Audit"))
+JOBS, SCHEDULE, SETTINGS, ACTIONS = "/admin/jobs", "/admin/schedule", "/admin/settings", "/admin/audit"
+NAVIGATION = ((JOBS, "Jobs"), (SCHEDULE, "Schedule"), (SETTINGS, "Settings"), (ACTIONS, "Audit"))
 """Address and name of what stands in the bar, in order."""
 
 
@@ -147,6 +148,22 @@ def show_schedule(request: Request) -> Response:
         return {"state": {"entries": seen, "titles": SCHEDULE_TITLES}}
 
     return _admin_page(request, "schedule.html", build)
+
+
+@router.get(SETTINGS)
+def show_settings(request: Request) -> Response:
+    """What an admin sets that has to do with jobs."""
+
+    def build(services: Services) -> dict[str, Any]:
+        sections = settings_form(get_config(services), default_config(services))
+        return {
+            "sections": sections,
+            "locked": services.settings.config_file is not None,
+            "tokens": TEMPLATE_TOKENS,
+            "state": {"values": {one.path: one.value for section in sections for one in section.fields}},
+        }
+
+    return _admin_page(request, "settings.html", build)
 
 
 @router.get(ACTIONS)

@@ -6,6 +6,7 @@ Titles, order and buttons as Immich's users know them. Source: spec/queues.md §
 from dataclasses import dataclass
 
 from cluster.names import QueueName
+from cluster.storage import template
 from serve_app.services.start_queue import ManualJob
 
 Q = QueueName
@@ -164,6 +165,20 @@ SCHEDULE_TITLES = {
     "version-check": "Look for a newer release",
 }
 """By the names of the timetable; one that is not here shows by its name."""
+
+TEMPLATE_TOKENS = (
+    ("Year", template.YEARS),
+    ("Month", template.MONTHS),
+    ("Week", template.WEEKS),
+    ("Day", template.DAYS),
+    ("Hour", template.HOURS),
+    ("Minute", template.MINUTES),
+    ("Second", template.SECONDS),
+    ("File", ("filename", "ext", "filetype", "filetypefull", "assetId", "assetIdShort")),
+    ("Camera", ("make", "model", "lensModel")),
+    ("Album", ("album",)),
+)
+"""What may stand in a storage template, by what it tells."""
 
 
 def slug(queue: QueueName) -> str:

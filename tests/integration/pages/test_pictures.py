@@ -116,6 +116,7 @@ PAGES = (
     ("jobs", "/admin/jobs"),
     ("queue", "/admin/jobs/thumbnail-generation"),
     ("schedule", "/admin/schedule"),
+    ("settings", "/admin/settings"),
     ("audit", "/admin/audit"),
 )
 
