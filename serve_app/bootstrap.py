@@ -24,6 +24,7 @@ from cluster.names import JobName, QueueName
 from cluster.queue.job import Handler, NewJob, Place
 from cluster.queue.statistics import Mark, Readings
 from cluster.queue.store import Transaction
+from cluster.quiet_hours import QuietHours, parse_quiet_hours
 from cluster.ray_nodes import RayNodes
 from cluster.settings import Settings
 from cluster.storage.incoming import cleanup_incoming
@@ -43,6 +44,7 @@ from tasks.pipeline import follow, follow_failure
 from tasks.row_runner import Beats, RowRunner
 from tasks.timetable import timetable
 
+QUIET_HOURS_TTL_S = 5.0
 CONTROLLER = "controller"
 """The name under which the one controller of a stack leases; it survives restarts."""
 
@@ -81,6 +83,7 @@ def build_controller(
     settings = services.settings
     changes = Changes(services.database)
     config = LiveConfig(services)
+    quiet = LiveQuietHours(services)
     missing = MissingWeights(registry.JOBS, settings.model_folder, config.current)
     store = SqlQueueStore(services.database)
 
@@ -103,7 +106,7 @@ def build_controller(
             sweep_files=lambda: sweep_files(services),
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
-            model_trouble=lambda queue: missing.reason(queue) or pool_trouble(queue),
+            model_trouble=lambda queue: quiet.reason(queue) or missing.reason(queue) or pool_trouble(queue),
             readings=read,
             metrics=metrics,
         ),
@@ -154,6 +157,26 @@ def build_row_runner(services: Services, beats: Beats) -> RowRunner:
     handlers = build_handlers(services)
     settler = Settler(services.store, handlers, follow, on_failed=follow_failure)
     return RowRunner(services.store, settler, handlers, services.settings.database_url, beats)
+
+
+class LiveQuietHours:
+    """In which hours of the day which queues start nothing, as admins set them; at most a few seconds old."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._windows: dict[str, QuietHours] = {}
+        self._read_at: datetime | None = None
+
+    def reason(self, queue: QueueName) -> str:
+        """Why the queue waits now, empty when it need not."""
+        now = self._services.clock.now()
+        if self._read_at is None or abs((now - self._read_at).total_seconds()) > QUIET_HOURS_TTL_S:
+            with self._services.database.reader() as session:
+                found = notes.read(session, notes.QUIET_HOURS) or {}
+            self._windows = {name: parse_quiet_hours(text) for name, text in found.items()}
+            self._read_at = now
+        window = self._windows.get(queue)
+        return window.reason(now.astimezone()) if window is not None else ""
 
 
 class LiveConfig:

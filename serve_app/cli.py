@@ -98,10 +98,18 @@ def jobs(
     queue: Annotated[
         str,
         typer.Argument(
-            help="one queue, such as thumbnailGeneration: says what runs, failed or waits in it, or takes a command"
+            help="one queue, such as thumbnailGeneration: says what runs, failed or waits in it, or takes a command; "
+            "or `failed`, `retry` or `cancel`, followed by a queue, or `watch`"
         ),
     ] = "",
     command: Annotated[str, typer.Argument(help="start, pause, resume, empty, clear-failed")] = "",
+    job: Annotated[int | None, typer.Argument(help="with retry and cancel: the id of one job")] = None,
+    error_class: Annotated[
+        str, typer.Option(help="with failed and retry: of this class, such as UnreadableImage")
+    ] = "",
+    node: Annotated[str, typer.Option(help="with failed and retry: on this node")] = "",
+    file: Annotated[str, typer.Option(help="with failed and retry: a part of the file's name")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
     force: Annotated[bool | None, typer.Option("--all/--missing", help="with start: everything, or what lacks")] = None,
     once: Annotated[bool, typer.Option(help="print and end")] = False,
     url: Url = "",
@@ -112,13 +120,24 @@ def jobs(
     """Show every queue live, what runs in one and why jobs failed, or tell a queue what to do."""
     from rich.console import Console
 
-    from serve_app.cli_jobs import show_queue, watch
+    from serve_app.cli_jobs import cancel, retry, show_failed, show_queue, watch
     from serve_app.client import ApiClient
 
     console = Console()
+    which = {"errorClass": error_class, "node": node, "file": file}
     with ApiClient(_url(url), key or None) as client:
         _sign_in(client, key, email, password)
-        if command:
+        if queue == "failed":
+            show_failed(client, console, command, which, as_json=as_json)
+        elif queue == "retry":
+            retry(client, console, command, which, job)
+        elif queue == "cancel":
+            if not command or job is None:
+                raise typer.BadParameter("say which job: heliostat jobs cancel QUEUE ID")
+            cancel(client, console, command, job)
+        elif queue == "watch" or (as_json and not command and not queue):
+            watch(client, console, once=once, as_json=as_json)
+        elif command:
             client.command(queue, command, force)
             watch(client, console, once=True)
         elif queue:

@@ -1,7 +1,10 @@
-"""`heliostat jobs`: every queue, live; start, pause, resume, empty, clear failed; what runs, failed, waits, and why."""
+"""`heliostat jobs`: every queue, live; commands; what runs, failed, waits, and why; try again, cancel."""
 
+import json
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -38,8 +41,12 @@ def active_line(job: dict[str, Any]) -> str:
     return f"{job['name']} {job['id']} {'' if share is None else f'{share:.0%} '}{data}"
 
 
-def watch(client: ApiClient, console: Console, *, once: bool) -> None:
-    """Until Ctrl-C; once when asked, or when nobody looks at a terminal."""
+def watch(client: ApiClient, console: Console, *, once: bool, as_json: bool = False) -> None:
+    """Until Ctrl-C; once when asked, or when nobody looks at a terminal. `as_json`: once,
+    with throughput and forecast."""
+    if as_json:
+        print_json(client.call("GET", "/queue-activity"))
+        return
     if once or not console.is_terminal:
         console.print(queue_table(client.queues()))
         return
@@ -69,6 +76,50 @@ def show_queue(client: ApiClient, console: Console, queue: str) -> None:
     elif state.is_held:
         console.print(f"[yellow]waits[/yellow]: {escape(state.wait_reason)}", highlight=False, soft_wrap=True)
     console.print(f"{len(active)} active, {state.waiting} waiting, {len(failed)} failed, {len(delayed)} put off")
+
+
+def show_failed(client: ApiClient, console: Console, queue: str, which: Mapping[str, str], *, as_json: bool) -> None:
+    """Every failed job of a queue, or of all, that `which` describes: id, error class, node, reason."""
+    queues = [queue] if queue else [one.name for one in client.queues() if one.failed]
+    found = [job for name in queues for job in failed_jobs(client, name, which)]
+    if as_json:
+        print_json(found)
+        return
+    for job in found:
+        last = job.get("last") or {}
+        where = " ".join(filter(None, (job["queue"], job["id"], last.get("errorClass"), last.get("node"))))
+        console.print(f"[red]{escape(where)}[/red] {escape(job['error'])}", highlight=False, soft_wrap=True)
+    console.print(f"{len(found)} failed", highlight=False)
+
+
+def failed_jobs(client: ApiClient, queue: str, which: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Newest first, page by page."""
+    asked = {name: value for name, value in which.items() if value} | {"size": "200"}
+    while True:
+        page = client.call("GET", f"/queues/{queue}/failures", params=asked)
+        yield from page["items"]
+        if page["next"] is None:
+            return
+        asked["before"] = page["next"]
+
+
+def retry(client: ApiClient, console: Console, queue: str, which: Mapping[str, str], job: int | None) -> None:
+    """Try one failed job again, or all of a queue, or of every queue, that `which` describes."""
+    body: dict[str, Any] = {"ids": [str(job)]} if job is not None else {name: v for name, v in which.items() if v}
+    queues = [queue] if queue else [one.name for one in client.queues() if one.failed]
+    count = sum(client.call("POST", f"/queues/{name}/failures/retry", json=body)["count"] for name in queues)
+    console.print(f"{count} tried again", highlight=False)
+
+
+def cancel(client: ApiClient, console: Console, queue: str, job: int) -> None:
+    """End a job that runs. Raises ApiRefused when it does not."""
+    client.call("DELETE", f"/queues/{queue}/running/{job}")
+    console.print(f"job {job} is ended within seconds, and not tried again", highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """As it came, for programs: no colours, no wrapping."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def _jobs(client: ApiClient, queue: str, status: str) -> list[dict[str, Any]]:

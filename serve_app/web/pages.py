@@ -15,6 +15,7 @@ from cluster.errors import NotAuthenticated
 from serve_app.deps import Caller, Services, authenticate, services_of
 from serve_app.services import server_info
 from serve_app.services.queue_activity import Observer
+from serve_app.services.quiet_hours import quiet_hours
 from serve_app.services.schedule import list_schedule
 from serve_app.services.system_config import default_config, get_config
 from serve_app.web.rendering import HEADERS, render, static_file
@@ -133,6 +134,7 @@ def show_queue(request: Request, name: str) -> Response:
         (seen,) = (one for one in all_activity(Observer(services).look()) if one.name is queue)
         return {
             "words": words,
+            "quiet": quiet_hours(services).get(queue, ""),
             "state": {"queue": seen.model_dump(mode="json", by_alias=True), "title": words.title},
         }
 

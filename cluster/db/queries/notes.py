@@ -15,6 +15,10 @@ def read(session: Session, key: str) -> dict[str, Any] | None:
     return dict(row.value) if row is not None else None
 
 
+QUIET_HOURS = "quiet-hours"
+"""Key: queue → `HH:MM-HH:MM`, the hours of the day in which nothing of it is started."""
+
+
 def write(session: Session, key: str, value: Mapping[str, Any]) -> None:
     """Remember `value`, whatever was there before."""
     session.merge(SystemMetadata(key=key, value=dict(value)))

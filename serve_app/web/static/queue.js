@@ -42,6 +42,13 @@ function showActions() {
   );
 }
 
+find("#quiet-hours").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const { begin, end } = Object.fromEntries(new FormData(event.target));
+  const hours = begin || end ? `${begin}-${end}` : "";
+  attempt(() => call("PUT", `/quiet-hours/${name}`, { hours }), hours ? `Quiet from ${begin} to ${end}, each day` : "No quiet hours");
+});
+
 // ---- graph ---------------------------------------------------------------------------------------------------------
 
 const POINTS = 150;

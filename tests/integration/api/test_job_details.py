@@ -2,6 +2,7 @@
 who did what."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cluster.clock import SystemClock
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, Lease, LeaseToken, NewJob, asset_job
 from cluster.queue.store import Fail, Finish, InHand
+from serve_app.bootstrap import LiveQuietHours
 from tests.api_client import ApiClient, api_client
 
 OCR = QueueName.OCR
@@ -187,3 +189,17 @@ def test_another_site_changes_nothing_with_the_browsers_cookie(admin: ApiClient)
         answer = browser.request("PUT", "/queues/ocr", json={"isPaused": True}, headers={"sec-fetch-site": site})
         assert (answer.status_code, answer.json()["message"]) == (403, "Another site asked for this in your name")
     assert browser.get("/queues", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+
+
+def test_quiet_hours_are_set_told_and_held(admin: ApiClient) -> None:
+    now = admin.services.clock.now().astimezone()
+    hours = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"
+    assert admin.put("/quiet-hours/ocr", {"hours": hours}).status_code == 204
+    assert admin.get("/quiet-hours").json() == {"ocr": hours}
+    live = LiveQuietHours(admin.services)
+    assert live.reason(OCR).startswith("quiet hours until")
+    assert live.reason(QueueName.LIBRARY) == ""
+    wrong = admin.put("/quiet-hours/ocr", {"hours": "10-11"})
+    assert (wrong.status_code, wrong.json()["message"]) == (400, "Quiet hours are written HH:MM-HH:MM, not 10-11")
+    assert admin.put("/quiet-hours/ocr", {"hours": ""}).status_code == 204
+    assert LiveQuietHours(admin.services).reason(OCR) == ""
