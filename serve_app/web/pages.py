@@ -6,6 +6,7 @@ Nobody signed in is sent to sign in, and comes back to where they wanted to go.
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -14,23 +15,42 @@ from cluster.db.queries import users
 from cluster.errors import NotAuthenticated
 from serve_app.deps import Caller, Services, authenticate, services_of
 from serve_app.services import server_info
+from serve_app.services.asset_jobs import STEPS
 from serve_app.services.queue_activity import Observer
 from serve_app.services.quiet_hours import quiet_hours
 from serve_app.services.schedule import list_schedule
 from serve_app.services.system_config import default_config, get_config
 from serve_app.web.rendering import HEADERS, render, static_file
 from serve_app.web.settings_form import settings_form
-from serve_app.web.words import BY_SLUG, CARDS, MANUAL_JOBS, OTHERS, SCHEDULE_TITLES, TEMPLATE_TOKENS, WORDS, slug
+from serve_app.web.words import (
+    BY_SLUG,
+    CARDS,
+    MANUAL_JOBS,
+    OTHERS,
+    SCHEDULE_TITLES,
+    STEP_TITLES,
+    TEMPLATE_TOKENS,
+    WORDS,
+    slug,
+)
 from serve_app.wire.queue_activity import QueueActivity, all_activity
 from serve_app.wire.schedule import scheduled_seen
 from serve_app.wire.server import features
+from tasks.media import formats
 
 router = APIRouter(include_in_schema=False)
 
 SIGN_IN, SIGN_UP = "/auth/login", "/auth/register"
 """Immich's own addresses: its sign-out sends browsers there."""
-JOBS, SCHEDULE, SETTINGS, ACTIONS = "/admin/jobs", "/admin/schedule", "/admin/settings", "/admin/audit"
-NAVIGATION = ((JOBS, "Jobs"), (SCHEDULE, "Schedule"), (SETTINGS, "Settings"), (ACTIONS, "Audit"))
+PHOTOS, JOBS, SCHEDULE, SETTINGS, ACTIONS = (
+    "/photos",
+    "/admin/jobs",
+    "/admin/schedule",
+    "/admin/settings",
+    "/admin/audit",
+)
+FOR_ALL = ((PHOTOS, "Photos"),)
+FOR_ADMINS = (*FOR_ALL, (JOBS, "Jobs"), (SCHEDULE, "Schedule"), (SETTINGS, "Settings"), (ACTIONS, "Audit"))
 """Address and name of what stands in the bar, in order."""
 
 
@@ -43,7 +63,22 @@ async def get_static_file(mark: str, name: str) -> Response:
 @router.get("/")
 def show_start(request: Request) -> Response:
     """Where to go first."""
-    return _send(JOBS)
+    return _send(PHOTOS)
+
+
+@router.get(PHOTOS)
+def show_photos(request: Request) -> Response:
+    """One's own photos and videos, by month; more come in by drag and drop."""
+    kinds = sorted(formats.IMAGES) + sorted(formats.VIDEOS)
+    query = request.query_params.get("q", "")
+    return _page(request, "photos.html", lambda _: {"accept": ",".join(kinds), "query": query})
+
+
+@router.get(f"{PHOTOS}/{{asset_id}}")
+def show_photo(request: Request, asset_id: UUID) -> Response:
+    """One photo or video, what is known of it, and where its jobs stand."""
+    titles = {name: STEP_TITLES.get(name, name) for name in STEPS}
+    return _page(request, "photo.html", lambda _: {"state": {"id": str(asset_id), "titles": titles}})
 
 
 @router.get(SIGN_IN)
@@ -186,9 +221,20 @@ def _admin_page(request: Request, template: str, build: Callable[[Services], dic
         person = _person(services, caller)
         if not caller.is_admin:
             return render("forbidden.html", 403, person=person)
-        return render(template, person=person, path=request.url.path, navigation=NAVIGATION, **build(services))
+        return render(template, person=person, path=request.url.path, navigation=FOR_ADMINS, **build(services))
 
     return _signed_in(request, checked)
+
+
+def _page(request: Request, template: str, build: Callable[[Services], dict[str, Any]]) -> Response:
+    """The page for anybody who is signed in."""
+
+    def shown(services: Services, caller: Caller) -> Response:
+        navigation = FOR_ADMINS if caller.is_admin else FOR_ALL
+        person = _person(services, caller)
+        return render(template, person=person, path=request.url.path, navigation=navigation, **build(services))
+
+    return _signed_in(request, shown)
 
 
 def _signed_in(request: Request, show: Callable[[Services, Caller], Response]) -> Response:

@@ -5,7 +5,7 @@ Titles, order and buttons as Immich's users know them. Source: spec/queues.md §
 
 from dataclasses import dataclass
 
-from cluster.names import QueueName
+from cluster.names import JobName, QueueName
 from cluster.storage import template
 from serve_app.services.start_queue import ManualJob
 
@@ -165,6 +165,17 @@ SCHEDULE_TITLES = {
     "version-check": "Look for a newer release",
 }
 """By the names of the timetable; one that is not here shows by its name."""
+
+STEP_TITLES = {
+    JobName.ASSET_EXTRACT_METADATA: "Metadata",
+    JobName.ASSET_GENERATE_THUMBNAILS: "Thumbnails",
+    JobName.SMART_SEARCH: "Smart search",
+    JobName.ASSET_DETECT_FACES: "Faces",
+    JobName.OCR: "Text",
+    JobName.ASSET_DETECT_DUPLICATES: "Duplicates",
+    JobName.ASSET_ENCODE_VIDEO: "Transcoding",
+}
+"""The steps of an upload, as an asset's page calls them."""
 
 TEMPLATE_TOKENS = (
     ("Year", template.YEARS),

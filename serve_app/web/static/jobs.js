@@ -70,6 +70,7 @@ function show(queue) {
   }
   card.classList.toggle("moving", queue.active > 0);
   if (!before || badgeMode(before) !== badgeMode(queue)) find(".badges", card).replaceChildren(...badges(queue));
+  find(".spark", card).toggleAttribute("hidden", !queue.perMinute.some(Boolean) && !queue.failedPerMinute.some(Boolean));
   setText(find(".pace", card), pace(queue));
   const reason = why(queue);
   find(".why", card).hidden = !reason;

@@ -72,7 +72,7 @@ function drawGraph() {
 
 const subject = (job) => job.fileName || job.name;
 const table = (heads, rows) =>
-  make("div", { class: "scroll" }, make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...heads.map((words) => make("th", { scope: "col" }, words)))), make("tbody", {}, ...rows)));
+  make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...heads.map((words) => make("th", { scope: "col" }, words)))), make("tbody", {}, ...rows)));
 
 async function showRunning() {
   const jobs = await call("GET", `/queues/${name}/running`);
@@ -153,7 +153,7 @@ function failure(job) {
   return make("li", {},
     picture(job),
     make("div", { class: "story" },
-      make("p", { class: "file" }, make("strong", {}, subject(job)), " ", make("span", { class: "quiet" }, job.name)),
+      make("p", { class: "file" }, make("strong", {}, subject(job)), " ", make("span", { class: "quiet" }, job.fileName ? job.name : "")),
       make("p", { class: "error" }, job.error),
       make("p", { class: "quiet" }, [last?.errorClass, last?.node && `on ${last.node}`, `${job.attempts} ${job.attempts === 1 ? "attempt" : "attempts"}`, last && moment(last.at)].filter(Boolean).join(" · ")),
       details,

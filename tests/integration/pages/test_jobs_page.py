@@ -45,7 +45,8 @@ def test_the_first_visitor_makes_the_admin_and_signs_in(site: Site) -> None:
         expect(page.get_by_role("alert")).to_have_text("The two passwords differ.")
         page.get_by_label("Password once more").fill(ADMIN["password"])
         page.get_by_role("button", name="Create the admin").click()
-        page.wait_for_url("**/admin/jobs")
+        page.wait_for_url("**/photos")
+        page.get_by_role("link", name="Jobs").click()
         expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
 
         page.get_by_label("Account: Ada").click()

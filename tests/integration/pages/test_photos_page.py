@@ -1,0 +1,124 @@
+"""The library in a real browser: files that are dropped on it, months that scroll, a photo and where its jobs stand."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+from cluster.db.tables.asset import Asset
+from cluster.names import QueueName
+from cluster.queue.job import FailedAttempt
+from tasks.media.thumbhash import thumbhash
+from tests.integration.pages.conftest import Site
+
+DROP = """files => {
+    const data = new DataTransfer();
+    for (const { name, content } of files) {
+        const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+        data.items.add(new File([bytes], name, { type: "image/jpeg" }));
+    }
+    for (const type of ["dragenter", "dragover", "drop"])
+        document.body.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+
+
+def photo(colour: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (60, 40), colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+def drop(page: Page, **photos: bytes) -> None:
+    page.evaluate(
+        DROP, [{"name": name, "content": base64.b64encode(content).decode()} for name, content in photos.items()]
+    )
+
+
+def test_dropped_files_go_up_with_their_progress_and_stand_in_the_timeline(site: Site) -> None:
+    site.sign_up()
+    script = "<img src=x onerror=alert(1)>.jpg"
+    with site.page() as page:
+        page.goto("/photos")
+        expect(page.locator("#empty")).to_be_visible()
+        drop(page, **{script: photo("red"), "b.jpg": photo("blue"), "c.txt": b"no picture", "d.jpg": photo("blue")})
+        expect(page.locator("#uploads-title")).to_have_text("3 uploaded, 1 refused")
+        lines = page.locator("#uploads-list li").all_inner_texts()
+        assert any("c.txt" in line and "Unsupported file type" in line for line in lines), lines
+        assert any("was here already" in line for line in lines), lines
+        assert any(script in line for line in lines), lines
+        expect(page.locator(".tile")).to_have_count(2)
+
+        page.get_by_label("Search").fill("b.jpg")
+        page.keyboard.press("Enter")
+        expect(page.locator("#words")).to_contain_text("1 found for “b.jpg”.")
+        page.locator(".tile").click()
+        expect(page.get_by_role("heading", name="b.jpg")).to_be_visible()
+        expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
+
+
+def test_a_photo_tells_its_owner_what_failed(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{"a.jpg": photo("red")})
+        expect(page.locator("#uploads-title")).to_have_text("1 uploaded")
+        site.fail(
+            FailedAttempt("UnreadableImage", "<b>a.jpg</b> is broken"), *site.lease(QueueName.METADATA_EXTRACTION)
+        )
+        page.locator(".tile").click()
+        expect(page.locator("#failures")).to_contain_text("<b>a.jpg</b> is broken")
+        expect(page.locator("#steps li").first).to_have_text("Metadatafailed")
+        page.get_by_role("button", name="Read again").click()
+        expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
+
+
+def test_a_placeholder_has_the_colours_of_its_picture(site: Site, tmp_path: Path) -> None:
+    """Drawn from the thumbhash by the page, while there is no thumbnail."""
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{"a.jpg": photo("red")})
+        expect(page.locator(".tile")).to_have_count(1)
+        halves = Image.new("RGB", (90, 60), (200, 40, 30))
+        halves.paste((30, 60, 200), (45, 0, 90, 60))
+        with site.stack.services.database.session() as session:
+            session.execute(
+                update(Asset).values(thumbhash=thumbhash(np.asarray(halves.convert("RGBA"))), width_px=90, height_px=60)
+            )
+        page.goto("/photos")
+        canvas = page.locator(".tile canvas")
+        expect(canvas).to_have_count(1)
+        left, right = (
+            page.evaluate(
+                "x => { const c = document.querySelector('.tile canvas');"
+                " return [...c.getContext('2d').getImageData(Math.floor(x * c.width), c.height / 2, 1, 1).data] }",
+                share,
+            )
+            for share in (0.15, 0.85)
+        )
+        assert (left[0] > 140, left[2] < 110, right[2] > 140, right[0] < 110) == (True,) * 4, (left, right)
+
+
+def test_far_months_keep_their_height_and_no_pictures(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{f"{number}.jpg": photo(f"#0000{number:02x}") for number in range(16, 52)})
+        expect(page.locator("#uploads-title")).to_have_text("36 uploaded")
+        with site.stack.services.database.session() as session:
+            ids = [one for (one,) in session.query(Asset.id)]
+            for number, one in enumerate(ids):
+                when = site.stack.services.clock.now().replace(year=1990 + number, month=6, day=1)
+                session.execute(update(Asset).where(Asset.id == one).values(local_date_time=when, file_created_at=when))
+        page.goto("/photos")
+        expect(page.locator("#timeline section")).to_have_count(36)
+        expect(page.locator("#timeline section:first-child .tile")).to_have_count(1)
+        assert page.locator(".tile").count() < 36
+        page.locator("#timeline section:last-child").scroll_into_view_if_needed()
+        expect(page.locator("#timeline section:last-child .tile")).to_have_count(1)
+        expect(page.locator("#timeline section:first-child .tile")).to_have_count(0)
+        assert page.locator("#timeline section:first-child .tiles").evaluate("one => one.offsetHeight") > 100
