@@ -50,12 +50,12 @@ def work_ms(jobs: Sequence[tuple[str, float]], prices: Mapping[str, Price], usua
     return sum(prices[name].of(size) if name in prices else usual_ms for name, size in jobs)
 
 
-def seconds_left(line_ms: float, sampled: int, waiting: int, active: int, speed: float) -> float | None:
-    """`line_ms`: work in the `sampled` first of `waiting` jobs; each of the `active` ones is half done on average.
-
-    `speed`: milliseconds of work done in a millisecond; None where nothing moves.
-    """
-    if speed <= 0:
-        return None
+def seconds_of_work(line_ms: float, sampled: int, waiting: int, active: int) -> float:
+    """`line_ms`: work in the `sampled` first of `waiting` jobs; each of the `active` ones is half done on average."""
     each_ms = line_ms / sampled if sampled else 0.0
-    return (each_ms * waiting + each_ms * active / 2) / speed / 1000
+    return (each_ms * waiting + each_ms * active / 2) / 1000
+
+
+def seconds_left(work_s: float, speed: float) -> float | None:
+    """`speed`: seconds of work that are done in a second, by all workers together; None where nothing moves."""
+    return work_s / speed if speed > 0 else None

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cluster.db.queries import queue_activity
 from cluster.db.queries.queue_activity import Measured, Minute
 from cluster.names import QueueName
-from cluster.queue.forecast import Price, price_of, seconds_left, work_ms
+from cluster.queue.forecast import Price, price_of, seconds_left, seconds_of_work, work_ms
 from cluster.queue.store import QueueCounts
 from serve_app.deps import Services
 
@@ -23,14 +23,23 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One queue as it moves; see `wire.queue_activity`."""
+    """One queue as it moves; see `wire.queue_activity`. `work_left_s`: what one worker would take for what waits
+    and runs; `speed`: seconds of work that were done in a second, lately."""
 
     counts: QueueCounts
     jobs_per_second: float
-    seconds_left: float | None
+    work_left_s: float
+    speed: float
     oldest_waiting_at: datetime | None
     per_minute: tuple[int, ...]
     failed_per_minute: tuple[int, ...]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None while nothing moves, or nothing is left."""
+        if self.counts.paused or not self.work_left_s:
+            return None
+        return seconds_left(self.work_left_s, self.speed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,8 @@ class Observer:
         return Activity(
             counts,
             jobs_per_second=ended,
-            seconds_left=self._seconds_left(session, counts, speed, now_s),
+            work_left_s=self._work_left_s(session, counts, now_s),
+            speed=speed,
             oldest_waiting_at=None if since is None else datetime.fromtimestamp(since / 1000, UTC),
             per_minute=tuple(row.ended if row else 0 for row in graph),
             failed_per_minute=tuple(row.failed if row else 0 for row in graph),
@@ -121,13 +131,13 @@ class Observer:
         ended, run_ms = sum(row.ended + row.failed for row in lately), sum(row.run_ms for row in lately)
         return Totals(begin * 60.0, total.ended - ended, total.run_ms - run_ms)
 
-    def _seconds_left(self, session: Session, counts: QueueCounts, speed: float, now_s: float) -> float | None:
-        if counts.paused or not counts.waiting + counts.active or speed <= 0:
-            return None
+    def _work_left_s(self, session: Session, counts: QueueCounts, now_s: float) -> float:
+        if not counts.waiting + counts.active:
+            return 0.0
         forecast = self._forecasts.get(counts.queue)
         if forecast is None or now_s - forecast.at_s > PRICED_FOR_S:
             forecast = self._forecasts[counts.queue] = self._forecast(session, counts.queue, now_s)
-        return seconds_left(forecast.line_ms, forecast.sampled, counts.waiting, counts.active, speed)
+        return seconds_of_work(forecast.line_ms, forecast.sampled, counts.waiting, counts.active)
 
     @staticmethod
     def _forecast(session: Session, queue: QueueName, now_s: float) -> Forecast:

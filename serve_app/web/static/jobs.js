@@ -2,7 +2,7 @@
 import { call } from "./api.js";
 import { attempt, clear, clearFailed, pause, resume, start } from "./actions.js";
 import { spark } from "./chart.js";
-import { ask, count, find, findAll, make, pageState } from "./dom.js";
+import { ask, count, duration, find, findAll, make, pageState } from "./dom.js";
 import { follow } from "./live.js";
 import { pace } from "./pace.js";
 import { why } from "./why.js";
@@ -88,7 +88,10 @@ function summary() {
   const sum = (key) => all.reduce((total, queue) => total + queue[key], 0);
   const busy = sum("active") + sum("waiting") + sum("delayed");
   const words = busy ? `${count(sum("active"))} active, ${count(sum("waiting") + sum("delayed"))} waiting` : "Nothing to do";
-  setText(find("#summary"), sum("failed") ? `${words}, ${count(sum("failed"))} failed` : words);
+  const moving = all.filter((queue) => !queue.isPaused);
+  const [work, speed] = ["workLeftS", "speed"].map((key) => moving.reduce((total, queue) => total + queue[key], 0));
+  const left = busy && speed > 0.01 && work > 0 ? ` · about ${duration(work / speed)} left` : "";
+  setText(find("#summary"), (sum("failed") ? `${words}, ${count(sum("failed"))} failed` : words) + left);
   const paused = all.filter((queue) => queue.isPaused).length;
   const button = find("#resume-all");
   button.hidden = !paused;

@@ -240,10 +240,10 @@ function rarely(action, every) {
 const refreshRunning = rarely(showRunning, 1500);
 const refreshRecent = rarely(showRecent, 3000);
 const refreshFailures = rarely(async () => {
-  await showKinds();
   // what somebody reads must not move away
   if (!find("#failures details[open]") && !next) await showFailures();
-}, 3000);
+}, 5000);
+const refreshKinds = rarely(showKinds, 60_000); // it counts every failed job
 
 function changed(one) {
   if (one.name !== name) return;
@@ -253,7 +253,10 @@ function changed(one) {
   if (before.isPaused !== queue.isPaused) showActions();
   refreshRunning();
   if (String(before.perMinute) !== String(queue.perMinute) || before.failed !== queue.failed) refreshRecent();
-  if (before.failed !== queue.failed) refreshFailures();
+  if (before.failed !== queue.failed) {
+    refreshFailures();
+    refreshKinds();
+  }
 }
 
 showHead();

@@ -107,7 +107,7 @@ def test_far_months_keep_their_height_and_no_pictures(site: Site) -> None:
     site.sign_up()
     with site.page() as page:
         page.goto("/photos")
-        drop(page, **{f"{number}.jpg": photo(f"#0000{number:02x}") for number in range(16, 52)})
+        drop(page, **{f"{number}.jpg": photo(f"#{number * 7:02x}{255 - number * 7:02x}80") for number in range(36)})
         expect(page.locator("#uploads-title")).to_have_text("36 uploaded")
         with site.stack.services.database.session() as session:
             ids = [one for (one,) in session.query(Asset.id)]

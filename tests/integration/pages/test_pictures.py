@@ -5,9 +5,13 @@ import random
 import shutil
 import subprocess
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal
 
+import httpx
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from playwright.sync_api import Page
 from sqlalchemy import insert
 
@@ -16,7 +20,8 @@ from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, asset_job
 from cluster.queue.store import InHand
 from tests.browser import DESK, PHONE, picture
-from tests.integration.pages.conftest import Site
+from tests.inline_server import inline_server
+from tests.integration.pages.conftest import ADMIN, Site
 from tests.programs import skip_or_fail
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
@@ -58,7 +63,6 @@ def serious_findings(page: Page, axe: str) -> list[str]:
 
 def busy_server(site: Site) -> None:
     """A library that is being imported: some queues run, one is paused, one waits for a node, some jobs failed."""
-    site.sign_up()
     chance = random.Random(7)
     store = site.stack.services.store
     for name, count in (
@@ -108,11 +112,50 @@ def busy_server(site: Site) -> None:
         session.execute(insert(JobStatistic), rows)
 
 
+def library(site: Site, folder: Path) -> None:
+    """Landscapes of three months, through every job."""
+    folder.mkdir()
+    chance = np.random.default_rng(5)
+    with httpx.Client(base_url=f"{site.url}/api") as client:
+        client.post("/auth/login", json=ADMIN).raise_for_status()
+        for number in range(26):
+            path = folder / f"Walk {number + 1:02d}.jpg"
+            landscape(chance).save(path, quality=88)
+            taken = f"2026-{3 + number % 3:02d}-{1 + number:02d}T10:00:00Z"
+            times = {"fileCreatedAt": taken, "fileModifiedAt": taken}
+            with path.open("rb") as file:
+                client.post("/assets", data=times, files={"assetData": (path.name, file)}).raise_for_status()
+    with inline_server(site.stack.services.settings.database_url, site.stack.services.layout.media_root) as server:
+        server.drain()
+
+
+def landscape(chance: np.random.Generator) -> Image.Image:
+    """A sky, a sun or none, and three ranges of hills."""
+    width, height = ((900, 600), (600, 900), (1000, 560))[chance.choice(3, p=(0.6, 0.2, 0.2))]
+    top, low = chance.integers(60, 200, 3), chance.integers(170, 250, 3)
+    rows = np.linspace(0, 1, height)[:, None, None]
+    sky = np.broadcast_to(top * (1 - rows) + low * rows, (height, width, 3))
+    picture = Image.fromarray(sky.astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    x, y, radius = chance.uniform(0.1, 0.9) * width, chance.uniform(0.12, 0.5) * height, chance.uniform(25, 60)
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(255, 236, 190))
+    hill = chance.integers(40, 120, 3)
+    for distance in range(3):
+        base, steep = height * (0.55 + 0.14 * distance), height * chance.uniform(0.04, 0.1)
+        waves, start = chance.uniform(1, 4), chance.uniform(0, 6)
+        edge = [(at, base - steep * np.sin(start + at / width * waves * 3.1)) for at in range(0, width + 8, 8)]
+        draw.polygon(
+            [*edge, (width, height), (0, height)], fill=tuple(int(one * (1 - 0.28 * distance)) for one in hill)
+        )
+    return picture
+
+
 def vars_of(attempt: FailedAttempt) -> tuple[str, str, str]:
     return attempt.error_class, attempt.message, attempt.traceback_tail
 
 
 PAGES = (
+    ("photos", "/photos"),
     ("jobs", "/admin/jobs"),
     ("queue", "/admin/jobs/thumbnail-generation"),
     ("schedule", "/admin/schedule"),
@@ -127,16 +170,20 @@ def show(page: Page, path: str) -> None:
     if path.endswith("thumbnail-generation"):
         page.locator("#failures > li").nth(1).get_by_text("Show what happened").click()
         page.locator(".attempt").wait_for()
+    if path == "/photos":
+        page.locator(".tile img.there").nth(11).wait_for()
     page.wait_for_timeout(2500)  # the stream's first word, and what is fetched
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_pages_are_fit_to_be_seen(site: Site, axe: str, colours: Literal["light", "dark"]) -> None:
+def test_pages_are_fit_to_be_seen(site: Site, axe: str, colours: Literal["light", "dark"], tmp_path: Path) -> None:
     findings: dict[str, list[str]] = {}
     with site.page(signed_in=False, colours=colours) as page:
         page.goto("/")
         picture(page, f"sign-up-{colours}")
         findings["sign-up"] = serious_findings(page, axe)
+    site.sign_up()
+    library(site, tmp_path / "photos")
     busy_server(site)
     with site.page(signed_in=False, colours=colours) as page:
         page.goto("/")
@@ -146,7 +193,9 @@ def test_pages_are_fit_to_be_seen(site: Site, axe: str, colours: Literal["light"
         with site.page(size=size, colours=colours) as page:
             page.request.put("/api/queues/migration", data={"isPaused": True, "reason": "not today"})
             page.request.put("/api/queues/migration", data={"isPaused": False})
-            for name, path in PAGES:
+            page.goto("/photos")
+            photo = page.locator(".tile").nth(2).get_attribute("href") or ""
+            for name, path in (*PAGES, ("photo", photo)):
                 show(page, path)
                 picture(page, f"{name}{suffix}-{colours}")
                 findings[name + suffix] = serious_findings(page, axe)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cluster.queue.forecast import Price, price_of, seconds_left, work_ms
+from cluster.queue.forecast import Price, price_of, seconds_left, seconds_of_work, work_ms
 
 
 def test_a_price_grows_with_the_file_as_it_was_measured() -> None:
@@ -39,6 +39,8 @@ def test_a_line_is_worth_what_its_jobs_are() -> None:
 
 def test_what_is_left_is_the_line_by_the_speed() -> None:
     # ten sampled jobs of a second each stand for a hundred; two run, half done; two workers
-    assert seconds_left(10_000, sampled=10, waiting=100, active=2, speed=2.0) == pytest.approx(50.5)
-    assert seconds_left(10_000, sampled=10, waiting=100, active=2, speed=0.0) is None
-    assert seconds_left(0.0, sampled=0, waiting=5, active=0, speed=1.0) == 0.0
+    work_s = seconds_of_work(10_000, sampled=10, waiting=100, active=2)
+    assert work_s == pytest.approx(101)
+    assert seconds_left(work_s, speed=2.0) == pytest.approx(50.5)
+    assert seconds_left(work_s, speed=0.0) is None
+    assert seconds_of_work(0.0, sampled=0, waiting=5, active=0) == 0.0

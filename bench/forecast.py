@@ -1,0 +1,73 @@
+"""How far off the forecast of the jobs page is: a mixed import of photos and videos, asked at 25, 50 and 75 % of its
+jobs how long it will still take, and held against how long it took.
+
+    python -m bench.forecast --assets 320
+"""
+
+import argparse
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bench.make_corpus import Corpus, large_jpegs, make
+from bench.pipeline import CORPUS, SHARED, upload
+from bench.running_stack import running_stack
+from serve_app.client import ApiClient, ServerUnreachable
+
+MARKS = (0.25, 0.50, 0.75)
+VIDEO_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the page said at one moment: jobs that had ended, and the seconds that it gave the whole; None for none."""
+
+    at_s: float
+    ended: int
+    seconds_left: float | None
+
+
+def look(client: ApiClient) -> tuple[Look, bool]:
+    """The whole's forecast is the work in all queues by the speed of all, as the page adds it up; also whether
+    nothing is left."""
+    queues = client.call("GET", "/queue-activity")
+    work_s, speed = (sum(queue[key] for queue in queues) for key in ("workLeftS", "speed"))
+    ended = sum(sum(queue["perMinute"]) for queue in queues)
+    idle = not any(queue["active"] + queue["waiting"] + queue["delayed"] for queue in queues)
+    return Look(time.monotonic(), ended, work_s / speed if speed > 0.01 else None), idle
+
+
+def measure(assets: int) -> list[tuple[float, float | None, float]]:
+    """(share of the jobs that had ended, seconds that were forecast, seconds that it took) at each mark."""
+    folder = CORPUS / f"mixed-{assets}"
+    videos = round(assets * VIDEO_SHARE)
+    if len(list(folder.glob("*.*"))) < assets:
+        make(Corpus(out=folder, count=assets - videos, videos=videos, sources=large_jpegs(SHARED / "media"), jobs=2))
+    looks: list[Look] = []
+    with running_stack() as stack:
+        client = stack.sign_up()
+        sender = threading.Thread(target=upload, args=(stack, folder))
+        sender.start()
+        while True:
+            with suppress(ServerUnreachable):
+                seen, idle = look(client)
+                looks.append(seen)
+                if idle and not sender.is_alive():
+                    break
+            time.sleep(1.0)
+    total, end_s = looks[-1].ended, looks[-1].at_s
+    at_marks = [next(one for one in looks if one.ended >= mark * total) for mark in MARKS]
+    return [(one.ended / total, one.seconds_left, end_s - one.at_s) for one in at_marks]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--assets", type=int, default=320)
+    for share, forecast_s, took_s in measure(parser.parse_args().assets):
+        said = "no forecast" if forecast_s is None else f"forecast {forecast_s:.0f} s ({forecast_s / took_s - 1:+.0%})"
+        print(f"{share:.0%} of the jobs: {said}, it took {took_s:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
