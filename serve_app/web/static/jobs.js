@@ -88,9 +88,10 @@ function summary() {
   const sum = (key) => all.reduce((total, queue) => total + queue[key], 0);
   const busy = sum("active") + sum("waiting") + sum("delayed");
   const words = busy ? `${count(sum("active"))} active, ${count(sum("waiting") + sum("delayed"))} waiting` : "Nothing to do";
-  const moving = all.filter((queue) => !queue.isPaused);
-  const [work, speed] = ["workLeftS", "speed"].map((key) => moving.reduce((total, queue) => total + queue[key], 0));
-  const left = busy && speed > 0.01 && work > 0 ? ` · about ${duration(work / speed)} left` : "";
+  const [work, speed] = ["workLeftS", "speed"].map(sum);
+  // nobody knows when what is held back will begin
+  const held = all.some((queue) => queue.waiting && (queue.isPaused || queue.waitReason));
+  const left = busy && !held && speed > 0.01 && work > 0 ? ` · about ${duration(work / speed)} left` : "";
   setText(find("#summary"), (sum("failed") ? `${words}, ${count(sum("failed"))} failed` : words) + left);
   const paused = all.filter((queue) => queue.isPaused).length;
   const button = find("#resume-all");

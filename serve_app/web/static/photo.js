@@ -22,7 +22,7 @@ function facts(asset) {
     ["Exposure", settings],
     ["Place", place],
     ["Description", exif.description],
-    ["Kept as", asset.originalPath],
+    ["Kept as", asset.originalPath.replace(/^.*\/(?=(upload|library)\/)/, "")],
   ].filter(([, value]) => shown(value));
 }
 
