@@ -1,4 +1,4 @@
-"""The `heliostat` command: up, node, upload, jobs, demo, doctor, validate, models, migrate, restore, reconcile."""
+"""The `heliostat` command: up, node, upload, jobs, nodes, demo, doctor, validate, models, migrate, restore, …"""
 
 import os
 import sys
@@ -144,6 +144,25 @@ def jobs(
             show_queue(client, console, queue)
         else:
             watch(client, console, once=once)
+
+
+@app.command()
+def nodes(
+    as_json: Annotated[bool, typer.Option("--json", help="print all that is known, for programs")] = False,
+    url: Url = "",
+    key: Key = "",
+    email: Email = "",
+    password: Password = "",
+) -> None:
+    """Show the machines of the cluster, what they are for and what they run."""
+    from rich.console import Console
+
+    from serve_app.cli_nodes import show_nodes
+    from serve_app.client import ApiClient
+
+    with ApiClient(_url(url), key or None) as client:
+        _sign_in(client, key, email, password)
+        show_nodes(client, Console(), as_json=as_json)
 
 
 @app.command()

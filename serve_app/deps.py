@@ -23,6 +23,7 @@ from cluster.queue.store import QueueStore
 from cluster.settings import Settings
 from cluster.storage.layout import StorageLayout
 from cluster.vectors.index import Vectors
+from serve_app.cluster_nodes import ClusterNodes, NoCluster
 from serve_app.permissions import ALL, ANY, covers
 from serve_app.text_points import LocalTexts, TextPoints
 
@@ -45,6 +46,7 @@ class Services:
     vectors: Vectors
     texts: TextPoints = field(default_factory=LocalTexts)
     metrics: Metrics = field(default_factory=Unmeasured)
+    nodes: ClusterNodes = field(default_factory=NoCluster)
 
 
 @dataclass(frozen=True, slots=True)

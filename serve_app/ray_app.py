@@ -21,6 +21,7 @@ from cluster.storage.mounts import check_folders
 from cluster.telemetry import configure_logging
 from cluster.workers import worker_label
 from serve_app.drivers import PREPARED, TOLD
+from serve_app.ray_cluster_nodes import RayClusterNodes
 from serve_app.ray_text_points import RayTexts, run_text_encoder
 from serve_app.text_points import RememberedTexts
 
@@ -38,7 +39,9 @@ def build_api() -> Any:
     settings = read_settings(os.environ)
     configure_logging(settings, "Api")
     services = build_services(settings, IndexedVectors(RayHolder()))
-    return create_app(replace(services, texts=RememberedTexts(RayTexts()), metrics=RayMetrics()))
+    return create_app(
+        replace(services, texts=RememberedTexts(RayTexts()), metrics=RayMetrics(), nodes=RayClusterNodes())
+    )
 
 
 def deploy() -> None:

@@ -13,9 +13,11 @@ from starlette.responses import RedirectResponse, Response
 
 from cluster.db.queries import users
 from cluster.errors import NotAuthenticated
+from cluster.settings import RayPort
 from serve_app.deps import Caller, Services, authenticate, services_of
 from serve_app.services import server_info
 from serve_app.services.asset_jobs import STEPS
+from serve_app.services.nodes import list_nodes
 from serve_app.services.queue_activity import Observer
 from serve_app.services.quiet_hours import quiet_hours
 from serve_app.services.schedule import list_schedule
@@ -33,6 +35,7 @@ from serve_app.web.words import (
     WORDS,
     slug,
 )
+from serve_app.wire.node import node_seen
 from serve_app.wire.queue_activity import QueueActivity, all_activity
 from serve_app.wire.schedule import scheduled_seen
 from serve_app.wire.server import features
@@ -42,15 +45,23 @@ router = APIRouter(include_in_schema=False)
 
 SIGN_IN, SIGN_UP = "/auth/login", "/auth/register"
 """Immich's own addresses: its sign-out sends browsers there."""
-PHOTOS, JOBS, SCHEDULE, SETTINGS, ACTIONS = (
+PHOTOS, JOBS, WORKERS, SCHEDULE, SETTINGS, ACTIONS = (
     "/photos",
     "/admin/jobs",
+    "/admin/workers",
     "/admin/schedule",
     "/admin/settings",
     "/admin/audit",
 )
 FOR_ALL = ((PHOTOS, "Photos"),)
-FOR_ADMINS = (*FOR_ALL, (JOBS, "Jobs"), (SCHEDULE, "Schedule"), (SETTINGS, "Settings"), (ACTIONS, "Audit"))
+FOR_ADMINS = (
+    *FOR_ALL,
+    (JOBS, "Jobs"),
+    (WORKERS, "Workers"),
+    (SCHEDULE, "Schedule"),
+    (SETTINGS, "Settings"),
+    (ACTIONS, "Audit"),
+)
 """Address and name of what stands in the bar, in order."""
 
 
@@ -174,6 +185,20 @@ def show_queue(request: Request, name: str) -> Response:
         }
 
     return _admin_page(request, "queue.html", build)
+
+
+@router.get(WORKERS)
+def show_workers(request: Request) -> Response:
+    """The machines of the cluster, and which queue runs where."""
+
+    def build(services: Services) -> dict[str, Any]:
+        seen = [node_seen(one).model_dump(mode="json", by_alias=True) for one in list_nodes(services)]
+        titles = [(words.queue, words.title) for words in CARDS + OTHERS]
+        settings = services.settings
+        port = settings.ray_port(RayPort.DASHBOARD) if settings.dashboard else None
+        return {"dashboard_port": port, "state": {"nodes": seen, "queues": titles}}
+
+    return _admin_page(request, "workers.html", build)
 
 
 @router.get(SCHEDULE)

@@ -14,7 +14,7 @@ from cluster.db.tables.job import Job, JobAttempt, JobHistory
 from cluster.names import QUEUE_OF_JOB, JobName, QueueName
 from cluster.queue.job import JobId, Payload
 
-RUNNING_MOST, RECENT_MOST = 200, 50
+RUNNING_MOST, RECENT_MOST, LATELY = 200, 50, 2000
 FAILED = text("job.state = 'failed'")
 ACTIVE = text("job.state = 'active'")
 """Word for word as the partial indexes say it."""
@@ -96,17 +96,39 @@ class Sought:
 
 def running(session: Session, queue: QueueName) -> list[RunningJob]:
     """Those that were taken first come first."""
-    columns = (Job.id, Job.name, Job.asset_id, Asset.original_file_name, Job.node, Job.started_at, Job.progress)
-    rows = session.execute(
-        select(*columns, Job.attempts, Job.payload)
-        .outerjoin(Asset, Asset.id == Job.asset_id)
-        .where(Job.queue == queue, ACTIVE)
-        .order_by(Job.started_at, Job.id)
-        .limit(RUNNING_MOST)
+    return _running(session, _RUNNING.where(Job.queue == queue).limit(RUNNING_MOST))
+
+
+def running_by_node(session: Session) -> dict[str, list[RunningJob]]:
+    """What each node's workers were heard of last with; jobs that nobody was heard of with yet are left out."""
+    found: dict[str, list[RunningJob]] = {}
+    for job in _running(session, _RUNNING.where(Job.node.is_not(None)).limit(RUNNING_MOST)):
+        found.setdefault(job.node, []).append(job)
+    return found
+
+
+def last_ends(session: Session) -> dict[str, datetime]:
+    """When a job ended on each node last, of the jobs that the history remembers from lately."""
+    lately = select(JobHistory.node, JobHistory.ended_at).order_by(JobHistory.id.desc()).limit(LATELY).subquery()
+    rows = session.execute(select(lately.c.node, func.max(lately.c.ended_at)).group_by(lately.c.node))
+    return {node: at for node, at in rows if node}
+
+
+_RUNNING = (
+    select(
+        *(Job.id, Job.name, Job.asset_id, Asset.original_file_name, Job.node, Job.started_at, Job.progress),
+        *(Job.attempts, Job.payload),
     )
+    .outerjoin(Asset, Asset.id == Job.asset_id)
+    .where(ACTIVE)
+    .order_by(Job.started_at, Job.id)
+)
+
+
+def _running(session: Session, wanted: Any) -> list[RunningJob]:
     return [
         RunningJob(JobId(one), JobName(name), asset, file or "", node or "", at, progress, attempts + 1, payload)
-        for one, name, asset, file, node, at, progress, attempts, payload in rows
+        for one, name, asset, file, node, at, progress, attempts, payload in session.execute(wanted)
     ]
 
 

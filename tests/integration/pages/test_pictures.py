@@ -4,6 +4,8 @@
 import random
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +14,16 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from sqlalchemy import insert
 
 from cluster.db.tables.job import JobStatistic
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, asset_job
 from cluster.queue.store import InHand
+from serve_app.app import create_app
+from serve_app.cluster_nodes import ClusterNode
+from tests.api_stack import api_stack, served
 from tests.browser import DESK, PHONE, picture
 from tests.inline_server import inline_server
 from tests.integration.pages.conftest import ADMIN, Site
@@ -48,6 +53,27 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     if done.returncode != 0:
         skip_or_fail(f"npm cannot fetch axe-core: {done.stderr[-300:]}")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+class TwoMachines:
+    """What a small cluster looks like."""
+
+    def live(self) -> Sequence[ClusterNode]:
+        everything = tuple(sorted(QueueName))
+        encoding = (QueueName.VIDEO_CONVERSION, QueueName.THUMBNAIL_GENERATION, QueueName.METADATA_EXTRACTION)
+        return [
+            ClusterNode("attic", "10.0.0.7", 8, 1, 2**35, ("encoding",), encoding, {"floor": "third"}),
+            ClusterNode("studio", "10.0.0.2", 4, 0, 2**34, ("api", "microservices"), everything[:-5]),
+        ]
+
+
+@pytest.fixture
+def site(chromium: Browser, sqlite_database_url: str, tmp_path: Path) -> Iterator[Site]:
+    with api_stack(sqlite_database_url, tmp_path / "media") as made:
+        services = replace(made.services, nodes=TwoMachines())
+        stack = replace(made, services=services, app=create_app(services))
+        with served(stack) as url:
+            yield Site(stack, url, chromium)
 
 
 def serious_findings(page: Page, axe: str) -> list[str]:
@@ -158,6 +184,7 @@ PAGES = (
     ("photos", "/photos"),
     ("jobs", "/admin/jobs"),
     ("queue", "/admin/jobs/thumbnail-generation"),
+    ("workers", "/admin/workers"),
     ("schedule", "/admin/schedule"),
     ("settings", "/admin/settings"),
     ("audit", "/admin/audit"),

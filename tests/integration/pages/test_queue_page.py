@@ -104,3 +104,13 @@ def test_the_nightly_tasks_are_run_now(site: Site) -> None:
         expect(page.locator(".toast")).to_have_text("Started: Nightly tasks")
         page.goto("/admin/jobs")
         expect(page.locator("#thumbnailGeneration [data-count=waiting]")).to_have_text("1")
+
+
+def test_workers_show_what_they_run_and_which_queue_runs_nowhere(site: Site) -> None:
+    fill(site)
+    with site.page() as page:
+        page.goto("/admin/workers")
+        expect(page.locator("#nodes .card")).to_have_count(1)  # no cluster, but a worker was heard of
+        expect(page.locator("#nodes .card")).to_contain_text("Not in the cluster")
+        expect(page.locator("#nodes .card .working li")).to_contain_text("40 %")
+        expect(page.locator("#matrix tr")).to_have_count(len(QueueName))

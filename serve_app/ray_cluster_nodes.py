@@ -1,0 +1,35 @@
+"""The nodes as Ray reports them, for the API."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from cluster.workers import OUR_LABELS
+from serve_app.cluster_nodes import ClusterNode
+
+WORKER, QUEUE, RAYS_OWN = "worker/", "queue/", "ray.io/"
+
+
+class RayClusterNodes:
+    """Asks Ray each time: an admin who looks is rare."""
+
+    def live(self) -> Sequence[ClusterNode]:
+        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+        return sorted(map(cluster_node, nodes), key=lambda node: node.name)
+
+
+def cluster_node(node: dict[str, Any]) -> ClusterNode:
+    """What `ray.nodes()` says of one."""
+    labels, resources = dict(node.get("Labels") or {}), node["Resources"]
+    served = sorted(name for name, value in labels.items() if name in OUR_LABELS and value == "true")
+    return ClusterNode(
+        name=node["NodeName"],
+        address=node["NodeManagerAddress"],
+        cpus=float(resources.get("CPU", 0)),
+        gpus=float(resources.get("GPU", 0)),
+        memory_bytes=int(resources.get("memory", 0)),
+        workers=tuple(name.removeprefix(WORKER) for name in served if name.startswith(WORKER)),
+        queues=tuple(name.removeprefix(QUEUE) for name in served if name.startswith(QUEUE)),
+        labels={name: one for name, one in labels.items() if name not in OUR_LABELS and not name.startswith(RAYS_OWN)},
+    )

@@ -1,0 +1,40 @@
+"""The machines of the cluster, as our own pages and commands see them."""
+
+from serve_app.services.nodes import WorkingNode
+from serve_app.services.queues import shown_name
+from serve_app.wire.common import Wire, WireTime
+from serve_app.wire.job_details import RunningSeen, running_seen
+
+
+class NodeSeen(Wire):
+    """`is_alive` false: the cluster does not know it (any more), but a worker there was heard of. `labels`: those that
+    say nothing of workers and queues."""
+
+    name: str
+    is_alive: bool
+    address: str
+    cpus: float
+    gpus: float
+    memory_bytes: int
+    workers: list[str]
+    queues: list[str]
+    labels: dict[str, str]
+    running: list[RunningSeen]
+    last_ended_at: WireTime | None
+
+
+def node_seen(one: WorkingNode) -> NodeSeen:
+    node = one.node
+    return NodeSeen(
+        name=one.name,
+        is_alive=node is not None,
+        address=node.address if node else "",
+        cpus=node.cpus if node else 0,
+        gpus=node.gpus if node else 0,
+        memory_bytes=node.memory_bytes if node else 0,
+        workers=list(node.workers) if node else [],
+        queues=list(node.queues) if node else [],
+        labels=node.labels if node else {},
+        running=[running_seen(job, shown_name(job.name)) for job in one.running],
+        last_ended_at=one.ended_at,
+    )
