@@ -2,19 +2,25 @@
 
 import base64
 import io
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from cluster.db.tables.asset import Asset
+from cluster.db.tables.asset import Asset, AssetExif
+from cluster.db.tables.learned import AssetOcr
+from cluster.db.tables.person import AssetFace, Person
 from cluster.names import QueueName
 from cluster.queue.job import FailedAttempt
 from tasks.media.thumbhash import thumbhash
 from tests.integration.pages.conftest import Site
 
+NOW = dict.fromkeys(("created_at", "updated_at"), datetime(2026, 5, 1, tzinfo=UTC))
 DROP = """files => {
     const data = new DataTransfer();
     for (const { name, content } of files) {
@@ -122,3 +128,41 @@ def test_far_months_keep_their_height_and_no_pictures(site: Site) -> None:
         expect(page.locator("#timeline section:last-child .tile")).to_have_count(1)
         expect(page.locator("#timeline section:first-child .tile")).to_have_count(0)
         assert page.locator("#timeline section:first-child .tiles").evaluate("one => one.offsetHeight") > 100
+
+
+def test_what_a_file_says_of_itself_is_text_and_nothing_else(site: Site) -> None:
+    site.sign_up()
+    script = "<img src=x onerror=\"document.title = 'taken'\"><script>document.title = 'taken'</script>"
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{f"{script[:40]}.jpg": photo("red")})
+        expect(page.locator(".tile")).to_have_count(1)
+        with site.stack.services.database.session() as session:
+            (asset_id,) = session.scalars(select(Asset.id)).all()
+            words = {"description": script, "make": script, "model": script, "lens_model": script, "city": script}
+            session.execute(update(AssetExif).values(**words))
+            corners = dict.fromkeys(("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"), 0.0)
+            scores = {"box_score": 1.0, "text_score": 1.0, "is_visible": True}
+            session.add(AssetOcr(id=str(uuid.uuid4()), asset_id=asset_id, number=0, text=script, **corners, **scores))
+            person = Person(id=str(uuid.uuid4()), owner_id=session.scalar(select(Asset.owner_id)), name=script, **NOW)
+            session.add(person)
+            session.flush()
+            session.add(
+                AssetFace(
+                    id=str(uuid.uuid4()),
+                    asset_id=asset_id,
+                    person_id=person.id,
+                    **{"image_width_px": 60, "image_height_px": 40, "box_x1_px": 0, "box_y1_px": 0, "box_x2_px": 9},
+                    **{"box_y2_px": 9, "source_type": "machine-learning", "is_visible": True},
+                    **NOW,
+                )
+            )
+        page.goto(f"/photos/{asset_id}")
+        expect(page.locator("#text")).to_have_text(script)
+        expect(page.locator("#facts")).to_contain_text(script)
+        expect(page.locator("#people")).to_contain_text(script)
+        assert "taken" not in page.title()
+        page.goto(f"/photos?{urlencode({'q': script})}")
+        expect(page.locator("#words")).to_contain_text(script)
+        assert page.get_by_label("Search").input_value() == script
+        assert "taken" not in page.title()
