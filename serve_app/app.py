@@ -50,6 +50,7 @@ from serve_app.routers import (
     view,
     well_known,
 )
+from serve_app.services.queue_activity import Observer
 from serve_app.services.server_info import VERSION
 from serve_app.socket_server import add_sockets, follow_events
 from serve_app.web import pages
@@ -108,7 +109,8 @@ def create_app(services: Services) -> ASGIApp:
         lifespan=follow_events,
     )
     app.state.services = services
-    app.state.live = queue_activity.live_queues(services)
+    app.state.observer = Observer(services)
+    app.state.live = queue_activity.live_queues(app.state.observer)
     add_sockets(app, services, dict(zip(("major", "minor", "patch"), VERSION, strict=True)) | {"prerelease": None})
     for router in ROUTERS:
         app.include_router(router, prefix="/api")

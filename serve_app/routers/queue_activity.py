@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import StreamingResponse
 
 from cluster.errors import NotAuthenticated
-from serve_app.deps import Caller, Services, allow, authenticate, in_one_turn, services_of
+from serve_app.deps import Caller, allow, authenticate, in_one_turn, services_of
 from serve_app.live import Live, Snapshot
 from serve_app.services.queue_activity import Observer
 from serve_app.wire.queue_activity import QueueActivity, all_activity
@@ -19,9 +19,8 @@ Reader = Annotated[Caller, Depends(allow("queue.read", admin=True))]
 @router.get("", response_model=list[QueueActivity])
 async def get_queue_activity(request: Request) -> Response:
     """Every queue: counts, throughput, how long it will still take."""
-    return await in_one_turn(
-        request, "queue.read", lambda services, _: all_activity(Observer(services).look()), admin=True
-    )
+    observer = cast(Observer, request.app.state.observer)
+    return await in_one_turn(request, "queue.read", lambda *_: all_activity(observer.look()), admin=True)
 
 
 @router.get("/stream", response_class=StreamingResponse)
@@ -39,9 +38,8 @@ async def stream_queue_activity(request: Request, caller: Reader) -> StreamingRe
     return StreamingResponse(live.stream(still_allowed), media_type="text/event-stream", headers=headers)
 
 
-def live_queues(services: Services) -> Live:
+def live_queues(observer: Observer) -> Live:
     """What the streams of one app share."""
-    observer = Observer(services)
 
     def look() -> Snapshot:
         return {queue.name: queue.model_dump(mode="json", by_alias=True) for queue in all_activity(observer.look())}

@@ -1,5 +1,6 @@
 """What moves in the queues: counts, throughput, graphs, how long it will still take."""
 
+import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from cluster.queue.store import QueueCounts
 from serve_app.deps import Services
 
 GRAPH_MINUTES = 30
-RATE_S = 30.0
+RATE_S = 20.0
 PRICED_FOR_S = 15.0
 """Prices and lines are read again after this long: they change slowly and cost more than the counts."""
 MEGABYTE = 1e6
@@ -62,15 +63,21 @@ class Forecast:
 
 @dataclass(slots=True)
 class Observer:
-    """Looks at the queues again and again; what lies between two looks gives the throughput. For one thread."""
+    """Looks at the queues again and again; what lies between two looks gives the throughput. One serves everybody who
+    asks an API process: what only one of them had seen would give each another rate."""
 
     services: Services
     _since_minute: int = 0
     _totals: dict[QueueName, deque[Totals]] = field(default_factory=dict)
     _forecasts: dict[QueueName, Forecast] = field(default_factory=dict)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def look(self) -> dict[QueueName, Activity]:
         """Every queue in order. The first look knows the rate of this minute and the one before alone."""
+        with self._turn:
+            return self._look()
+
+    def _look(self) -> dict[QueueName, Activity]:
         now = self.services.clock.now()
         now_s, minute = now.timestamp(), int(now.timestamp() // 60)
         if minute - self._since_minute > 4 * GRAPH_MINUTES:
@@ -97,7 +104,7 @@ class Observer:
         now_s: float,
     ) -> Activity:
         queue, last = counts.queue, int(now_s // 60)
-        ended, speed = self._rates(queue, minutes, now_s)
+        ended, speed = self._rates(queue, minutes, now_s, busy=counts.waiting + counts.active > 0)
         since = oldest.get(queue)
         by_minute = {row.minute: row for row in minutes}
         graph = [by_minute.get(minute) for minute in range(last - GRAPH_MINUTES + 1, last + 1)]
@@ -111,10 +118,14 @@ class Observer:
             failed_per_minute=tuple(row.failed if row else 0 for row in graph),
         )
 
-    def _rates(self, queue: QueueName, minutes: list[Minute], now_s: float) -> tuple[float, float]:
-        """Jobs a second, and milliseconds of work a millisecond, lately."""
+    def _rates(self, queue: QueueName, minutes: list[Minute], now_s: float, *, busy: bool) -> tuple[float, float]:
+        """Jobs a second, and seconds of work a second, lately; of the time alone since there was something to do."""
         total = Totals(now_s, sum(row.ended + row.failed for row in minutes), sum(row.run_ms for row in minutes))
         seen = self._totals.setdefault(queue, deque())
+        if not busy:
+            seen.clear()
+            seen.append(total)
+            return 0.0, 0.0
         if not seen:
             seen.append(self._before_the_first_look(total, minutes))
         seen.append(total)
@@ -125,7 +136,7 @@ class Observer:
 
     @staticmethod
     def _before_the_first_look(total: Totals, minutes: list[Minute]) -> Totals:
-        """As if it had been looked at when the last minute began: so the first answer has a rate already."""
+        """As if it had been looked at when the last minute began: so the first answer has a rate, if a poor one."""
         begin = int(total.at_s // 60) - 1
         lately = [row for row in minutes if row.minute >= begin]
         ended, run_ms = sum(row.ended + row.failed for row in lately), sum(row.run_ms for row in lately)

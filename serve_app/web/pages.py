@@ -18,7 +18,6 @@ from serve_app.deps import Caller, Services, authenticate, services_of
 from serve_app.services import server_info
 from serve_app.services.asset_jobs import STEPS
 from serve_app.services.nodes import list_nodes
-from serve_app.services.queue_activity import Observer
 from serve_app.services.quiet_hours import quiet_hours
 from serve_app.services.schedule import list_schedule
 from serve_app.services.system_config import default_config, get_config
@@ -137,7 +136,7 @@ def show_jobs(request: Request) -> Response:
     """A card for each queue, live."""
 
     def build(services: Services) -> dict[str, Any]:
-        seen = {queue.name: queue for queue in all_activity(Observer(services).look())}
+        seen = {queue.name: queue for queue in all_activity(request.app.state.observer.look())}
         config = get_config(services)
         switches = features(config, config_file=services.settings.config_file is not None).model_dump(by_alias=True)
         return {
@@ -177,7 +176,7 @@ def show_queue(request: Request, name: str) -> Response:
 
     def build(services: Services) -> dict[str, Any]:
         words = WORDS[queue]
-        (seen,) = (one for one in all_activity(Observer(services).look()) if one.name is queue)
+        (seen,) = (one for one in all_activity(request.app.state.observer.look()) if one.name is queue)
         return {
             "words": words,
             "quiet": quiet_hours(services).get(queue, ""),

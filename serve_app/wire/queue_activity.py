@@ -10,7 +10,7 @@ from serve_app.wire.common import Wire, WireTime
 class QueueActivity(Wire):
     """One queue now. `waiting` counts what a pause holds back, too.
 
-    `jobs_per_second`: over the last half minute. `seconds_left`: by measured prices, null while nothing moves:
+    `jobs_per_second`: over the last 20 seconds. `seconds_left`: by measured prices, null while nothing moves:
     `work_left_s`, what one worker alone would take, by `speed`, the seconds of work that are done in a second.
     `per_minute`: jobs that ended in each of the last 30 minutes, this one last; `failed_per_minute` likewise.
     """
