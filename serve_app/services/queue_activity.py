@@ -17,19 +17,21 @@ from serve_app.deps import Services
 
 GRAPH_MINUTES = 30
 RATE_S = 20.0
-PRICED_FOR_S = 15.0
+PRICED_FOR_S = 5.0
 """Prices and lines are read again after this long: they change slowly and cost more than the counts."""
 MEGABYTE = 1e6
+FEW = 20
+"""While fewer jobs than this have ended, those at work are asked how far they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
     """One queue as it moves; see `wire.queue_activity`. `work_left_s`: what one worker would take for what waits
-    and runs; `speed`: seconds of work that were done in a second, lately."""
+    and runs, None where nothing like it was measured yet; `speed`: seconds of work done in a second, lately."""
 
     counts: QueueCounts
     jobs_per_second: float
-    work_left_s: float
+    work_left_s: float | None
     speed: float
     oldest_waiting_at: datetime | None
     per_minute: tuple[int, ...]
@@ -54,10 +56,10 @@ class Totals:
 
 @dataclass(slots=True)
 class Forecast:
-    """What the line of a queue costs, as it was looked at last."""
+    """What the line of a queue costs, as it was looked at last. `line_ms` None: nothing like it was ever measured."""
 
     at_s: float
-    line_ms: float
+    line_ms: float | None
     sampled: int
 
 
@@ -142,19 +144,25 @@ class Observer:
         ended, run_ms = sum(row.ended + row.failed for row in lately), sum(row.run_ms for row in lately)
         return Totals(begin * 60.0, total.ended - ended, total.run_ms - run_ms)
 
-    def _work_left_s(self, session: Session, counts: QueueCounts, now_s: float) -> float:
+    def _work_left_s(self, session: Session, counts: QueueCounts, now_s: float) -> float | None:
         if not counts.waiting + counts.active:
             return 0.0
         forecast = self._forecasts.get(counts.queue)
         if forecast is None or now_s - forecast.at_s > PRICED_FOR_S:
             forecast = self._forecasts[counts.queue] = self._forecast(session, counts.queue, now_s)
+        if forecast.line_ms is None:
+            return None
         return seconds_of_work(forecast.line_ms, forecast.sampled, counts.waiting, counts.active)
 
     @staticmethod
     def _forecast(session: Session, queue: QueueName, now_s: float) -> Forecast:
         ended = queue_activity.measured(session, queue)
+        if len(ended) < FEW:
+            ended += queue_activity.under_way(session, queue, round(now_s * 1000))
+        if not ended:
+            return Forecast(now_s, None, 0)
         prices = prices_of(ended)
-        usual_ms = sum(one.duration_ms for one in ended) / len(ended) if ended else 0.0
+        usual_ms = sum(one.duration_ms for one in ended) / len(ended)
         line = [(str(one.name), one.size_bytes / MEGABYTE) for one in queue_activity.next_in_line(session, queue)]
         if not line:  # the last ones are at work
             line = [(str(one.name), one.size_bytes / MEGABYTE) for one in ended]

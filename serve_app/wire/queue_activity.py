@@ -11,7 +11,8 @@ class QueueActivity(Wire):
     """One queue now. `waiting` counts what a pause holds back, too.
 
     `jobs_per_second`: over the last 20 seconds. `seconds_left`: by measured prices, null while nothing moves:
-    `work_left_s`, what one worker alone would take, by `speed`, the seconds of work that are done in a second.
+    `work_left_s`, what one worker alone would take (null while nothing like it was measured), by `speed`, the seconds
+    of work that are done in a second.
     `per_minute`: jobs that ended in each of the last 30 minutes, this one last; `failed_per_minute` likewise.
     """
 
@@ -27,7 +28,7 @@ class QueueActivity(Wire):
     failed: int
     jobs_per_second: float
     seconds_left: float | None
-    work_left_s: float
+    work_left_s: float | None
     speed: float
     oldest_waiting_at: WireTime | None
     per_minute: list[int]
@@ -49,7 +50,7 @@ def queue_activity(queue: QueueName, seen: Activity) -> QueueActivity:
         failed=counts.failed,
         jobs_per_second=round(seen.jobs_per_second, 2),
         seconds_left=None if seen.seconds_left is None else round(seen.seconds_left),
-        work_left_s=round(seen.work_left_s, 1),
+        work_left_s=None if seen.work_left_s is None else round(seen.work_left_s, 1),
         speed=round(seen.speed, 2),
         oldest_waiting_at=seen.oldest_waiting_at,
         per_minute=list(seen.per_minute),

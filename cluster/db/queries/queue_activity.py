@@ -7,9 +7,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from cluster.db.tables.asset import AssetExif
+from cluster.db.tables.base import to_ms
 from cluster.db.tables.job import Job, JobHistory, JobStatistic
 from cluster.names import JobName, QueueName
 
+TOLD_ENOUGH = 0.05
+"""Share of a job that has to be done before its pace says something."""
 SAMPLES = 200
 """Ended jobs of a queue that a forecast is measured by, and jobs in its line that it looks at."""
 
@@ -63,6 +66,24 @@ def measured(session: Session, queue: QueueName) -> list[Measured]:
         .limit(SAMPLES)
     )
     return [Measured(JobName(name), size, duration_ms) for name, size, duration_ms in rows]
+
+
+def under_way(session: Session, queue: QueueName, now_ms: int) -> list[Measured]:
+    """Jobs at work whose workers say how far they are: as if each had ended, at the pace that it has."""
+    size = func.coalesce(AssetExif.file_size_bytes, 0)
+    rows = session.execute(
+        select(Job.name, size, Job.started_at, Job.progress)
+        .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
+        .where(
+            Job.queue == queue, text("job.state = 'active'"), Job.progress >= TOLD_ENOUGH, Job.started_at.is_not(None)
+        )
+        .limit(SAMPLES)
+    )
+    return [
+        Measured(JobName(name), size, round((now_ms - to_ms(started_at)) / progress))
+        for name, size, started_at, progress in rows
+        if started_at is not None and progress is not None
+    ]
 
 
 def next_in_line(session: Session, queue: QueueName) -> list[Sized]:

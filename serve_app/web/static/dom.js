@@ -24,11 +24,20 @@ export function toast(words, kind = "good") {
   setTimeout(() => note.remove(), kind === "bad" ? 9000 : 4000);
 }
 
-/** Resolves to true when the dialog is ended by its "ok" button. */
+const asked = new Map();
+
+/** Resolves to true when the dialog is ended by its "ok" button, to false by anything else. */
 export function ask(dialog) {
+  if (!asked.has(dialog)) {
+    dialog.addEventListener("close", () => {
+      // the event comes a moment after the end: by then the dialog may have been opened for somebody else
+      if (!dialog.open) asked.get(dialog)(dialog.returnValue === "ok");
+    });
+  }
+  asked.get(dialog)?.(false);
   return new Promise((resolve) => {
+    asked.set(dialog, resolve);
     dialog.returnValue = "";
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "ok"), { once: true });
     dialog.showModal();
   });
 }

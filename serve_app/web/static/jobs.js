@@ -90,7 +90,7 @@ function summary() {
   const words = busy ? `${count(sum("active"))} active, ${count(sum("waiting") + sum("delayed"))} waiting` : "Nothing to do";
   const [work, speed] = ["workLeftS", "speed"].map(sum);
   // nobody knows when what is held back will begin
-  const held = all.some((queue) => queue.waiting && (queue.isPaused || queue.waitReason));
+  const held = all.some((queue) => (queue.waiting && (queue.isPaused || queue.waitReason)) || queue.workLeftS === null);
   const left = busy && !held && speed > 0.01 && work > 0 ? ` · about ${duration(work / speed)} left` : "";
   setText(find("#summary"), (sum("failed") ? `${words}, ${count(sum("failed"))} failed` : words) + left);
   const paused = all.filter((queue) => queue.isPaused).length;

@@ -13,7 +13,7 @@ function job(one) {
 }
 
 function card(node) {
-  const facts = [`${count(node.cpus)} CPUs`, node.gpus ? `${count(node.gpus)} GPUs` : "", node.memoryBytes ? gib(node.memoryBytes) : "", node.address];
+  const facts = [`${count(node.cpus)} CPUs`, node.gpus ? `${count(node.gpus)} ${node.gpus === 1 ? "GPU" : "GPUs"}` : "", node.memoryBytes ? gib(node.memoryBytes) : "", node.address];
   const labels = Object.entries(node.labels).map(([name, value]) => make("span", { class: "badge" }, `${name}: ${value}`));
   return make("section", { class: "card", "aria-label": node.name },
     make("header", {}, make("h2", {}, node.name), make("span", { class: `badge ${node.isAlive ? "good" : "bad"}` }, node.isAlive ? "Alive" : "Not in the cluster")),

@@ -1,6 +1,7 @@
 """Single jobs over HTTP, on both databases: what runs, what failed and why, trying again, letting go, and the list of
 who did what."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -203,3 +204,25 @@ def test_quiet_hours_are_set_told_and_held(admin: ApiClient) -> None:
     assert (wrong.status_code, wrong.json()["message"]) == (400, "Quiet hours are written HH:MM-HH:MM, not 10-11")
     assert admin.put("/quiet-hours/ocr", {"hours": ""}).status_code == 204
     assert LiveQuietHours(admin.services).reason(OCR) == ""
+
+
+def test_a_forecast_begins_with_the_first_word_of_a_job_at_work(admin: ApiClient) -> None:
+    def work_left_s() -> float | None:
+        (ocr,) = [queue for queue in admin.with_settings().get("/queue-activity").json() if queue["name"] == "ocr"]
+        left: float | None = ocr["workLeftS"]
+        return left
+
+    assert work_left_s() == 0
+    enqueue(admin, asset_job(JobName.OCR, "a"), asset_job(JobName.OCR, "b"), asset_job(JobName.OCR, "c"))
+    (held,) = lease(admin)
+    assert work_left_s() is None
+    store = admin.services.store
+    with store.transaction() as tx:
+        store.note_progress(tx, [InHand(held.job_id, held.token, "desk", 0.001)])
+    assert work_left_s() is None  # too early to say
+    time.sleep(0.2)
+    with store.transaction() as tx:
+        store.note_progress(tx, [InHand(held.job_id, held.token, "desk", 0.5)])
+    left_s = work_left_s()
+    assert left_s is not None
+    assert left_s >= 2.5 * 0.4  # two that wait, half of the one at work, each at least 0.2 s / 0.5
