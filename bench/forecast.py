@@ -42,7 +42,8 @@ def look(client: ApiClient) -> tuple[Look, bool]:
 
 
 def measure(assets: int, warm: bool) -> list[tuple[float, float | None, float]]:
-    """`warm`: the server has seen a few such files before; else it is new, and has measured nothing. (share of the jobs that had ended, seconds that were forecast, seconds that it took) at each mark."""
+    """(share of the jobs that had ended, seconds that were forecast, seconds that it took) at each mark. `warm`: the
+    server has seen a few such files before; else it is new, and has measured nothing."""
     folder = CORPUS / f"mixed-{assets}"
     videos = round(assets * VIDEO_SHARE)
     if len(list(folder.glob("*.*"))) < assets:

