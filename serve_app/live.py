@@ -9,6 +9,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 LEAST_S = 1.0
 SHARE = 200
 """A look that took a millisecond is followed by a fifth of a second without one: half a percent of a core."""
+WARM = 3
+"""The cheapest of so many looks is what a look costs."""
 QUIET_S = 15.0
 """After so long without a change, a line says that the connection lives."""
 
@@ -46,10 +49,6 @@ class Live:
                 watcher.put(None)
         self._wake.set()
 
-    def look_again(self) -> None:
-        """Somebody has just changed something: do not wait for the next turn."""
-        self._wake.set()
-
     def _enter(self, watcher: "Watcher") -> None:
         with self._lock:
             self._watchers.add(watcher)
@@ -67,6 +66,7 @@ class Live:
         self._wake.set()
 
     def _run(self) -> None:
+        costs_s: deque[float] = deque(maxlen=WARM)
         while True:
             with self._lock:
                 if self._closed or not self._watchers:
@@ -77,7 +77,9 @@ class Live:
                 self._publish(self._look())
             except Exception:
                 log.warning("cannot look at the queues, trying again", exc_info=True)
-            pause_s = max(LEAST_S, SHARE * (time.thread_time() - began_s))
+            costs_s.append(time.thread_time() - began_s)
+            # the first ones pay for what is kept afterwards, and say nothing of those that follow
+            pause_s = max(LEAST_S, SHARE * min(costs_s)) if len(costs_s) == WARM else LEAST_S
             if self._wake.wait(pause_s):
                 self._wake.clear()
 
