@@ -1,5 +1,5 @@
-"""How far off the forecast of the jobs page is: a mixed import of photos and videos, asked at 25, 50 and 75 % of its
-jobs how long it will still take, and held against how long it took.
+"""How far off the forecasts of all queues together are: a mixed import of photos and videos, asked at 25, 50 and 75 %
+of its jobs how long it will still take, and held against how long it took.
 
     python -m bench.forecast --assets 320
 """
@@ -31,8 +31,7 @@ class Look:
 
 
 def look(client: ApiClient) -> tuple[Look, bool]:
-    """The whole's forecast is the work in all queues by the speed of all, as the page adds it up; also whether
-    nothing is left."""
+    """The whole's forecast is the work in all queues by the speed of all; also whether nothing is left."""
     queues = client.call("GET", "/queue-activity")
     unknown = any(queue["workLeftS"] is None for queue in queues)
     work_s, speed = (sum(queue[key] or 0.0 for queue in queues) for key in ("workLeftS", "speed"))

@@ -2,7 +2,7 @@
 import { call } from "./api.js";
 import { attempt, clear, clearFailed, pause, resume, start } from "./actions.js";
 import { spark } from "./chart.js";
-import { ask, count, duration, find, findAll, make, pageState } from "./dom.js";
+import { ask, count, find, findAll, make, pageState } from "./dom.js";
 import { follow } from "./live.js";
 import { pace } from "./pace.js";
 import { why } from "./why.js";
@@ -88,11 +88,7 @@ function summary() {
   const sum = (key) => all.reduce((total, queue) => total + queue[key], 0);
   const busy = sum("active") + sum("waiting") + sum("delayed");
   const words = busy ? `${count(sum("active"))} active, ${count(sum("waiting") + sum("delayed"))} waiting` : "Nothing to do";
-  const [work, speed] = ["workLeftS", "speed"].map(sum);
-  // nobody knows when what is held back will begin
-  const held = all.some((queue) => (queue.waiting && (queue.isPaused || queue.waitReason)) || queue.workLeftS === null);
-  const left = busy && !held && speed > 0.01 && work > 0 ? ` · about ${duration(work / speed)} left` : "";
-  setText(find("#summary"), (sum("failed") ? `${words}, ${count(sum("failed"))} failed` : words) + left);
+  setText(find("#summary"), sum("failed") ? `${words}, ${count(sum("failed"))} failed` : words);
   const paused = all.filter((queue) => queue.isPaused).length;
   const button = find("#resume-all");
   button.hidden = !paused;
