@@ -156,7 +156,8 @@ def build_row_runner(services: Services, beats: Beats) -> RowRunner:
     """What the row_jobs actor holds."""
     handlers = build_handlers(services)
     settler = Settler(services.store, handlers, follow, on_failed=follow_failure)
-    return RowRunner(services.store, settler, handlers, services.settings.database_url, beats)
+    settings = services.settings
+    return RowRunner(services.store, settler, handlers, settings.database_url, beats, settings.node_name)
 
 
 class LiveQuietHours:

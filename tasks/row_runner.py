@@ -32,7 +32,8 @@ def silent(call_id: str, tools: Tools) -> Iterator[Callable[[int | None], None]]
 
 
 class RowRunner:
-    """`run` returns when every job of the call is settled, or has its result. Needs the database: api nodes only."""
+    """`run` returns when every job of the call is settled, or has its result. Needs the database: api nodes only.
+    `node`: this machine's name, its host name unless it is told."""
 
     def __init__(
         self,
@@ -41,10 +42,11 @@ class RowRunner:
         handlers: Mapping[JobName, Handler],
         database_url: str | None = None,
         beats: Beats = silent,
+        node: str = "",
     ) -> None:
         self._store, self._settler, self._handlers = store, settler, handlers
         self._database_url, self._beats = database_url, beats
-        self._node = socket.gethostname()
+        self._node = node or socket.gethostname()
 
     def run(self, call: Call) -> CallReturned:
         if not isinstance(self._handlers[call.spec.name], BoundRowJob):
