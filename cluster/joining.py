@@ -73,11 +73,15 @@ def refuse_unless_same(here: HeadFacts, head: HeadFacts, labels: Mapping[str, st
             raise JoinRefused(f"{place} cannot be read: mount the head's media folder here, readable and writable")
         if here.markers[folder] != content:
             raise JoinRefused(f"{place} is not the head's: mount the head's media folder here")
-    if worker_label(WorkerName.API) in labels and head.one_api:
+    if worker_label(WorkerName.API) not in labels:
+        return
+    if head.one_api:
         raise JoinRefused(
             f"the cluster's database is a file, so its first machine alone can be an api node: set {EXCLUDE}=api here, "
             "or give the cluster a PostgreSQL (DB_URL)"
         )
+    if here.one_api:
+        raise JoinRefused("an api node opens the cluster's database: set DB_URL here to what it is on the head")
 
 
 def labels_of_node(environ: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cluster.db.engine import Database
 from cluster.db.queue_store import SqlQueueStore
-from cluster.names import QUEUE_OF_JOB, JobName, WorkerName
+from cluster.names import QUEUE_OF_JOB, WORKER_OF_QUEUE, JobName, WorkerName
 from cluster.queue.job import NewJob, Place
 from cluster.workers import node_labels, queue_label, worker_label
 from serve_app.client import sha1_hex
@@ -98,9 +98,9 @@ def import_assets(stack: RealStack, folder: Path) -> None:
 
 
 def press_every_button(stack: RealStack) -> None:
-    """The start of each queue, and each job that an admin starts by name."""
+    """The start of each queue, and each job that an admin starts by name. What models do has just been done once."""
     for queue in START_JOB:
-        stack.client.command(queue, "start", True)
+        stack.client.command(queue, "start", WORKER_OF_QUEUE[queue] is not WorkerName.MACHINE_LEARNING)
         stack.wait_until_idle(DRAIN_S)
     for manual in ManualJob:
         stack.client.call("POST", "/jobs", json={"name": manual})

@@ -22,7 +22,7 @@ API, NO_API = node_labels("", ""), node_labels("", "api")
 
 def test_a_machine_that_is_the_same_may_join() -> None:
     refuse_unless_same(HEAD, HEAD, NO_API)
-    refuse_unless_same(HEAD, replace(HEAD, one_api=False), API)
+    refuse_unless_same(replace(HEAD, one_api=False), replace(HEAD, one_api=False), API)
 
 
 def test_a_head_without_markers_is_believed() -> None:
@@ -44,6 +44,11 @@ def test_a_head_without_markers_is_believed() -> None:
 def test_a_machine_that_differs_is_told_in_what(here: HeadFacts, labels: dict[str, str], said: str) -> None:
     with pytest.raises(JoinRefused, match=said):
         refuse_unless_same(here, HEAD, labels)
+
+
+def test_an_api_node_that_is_told_of_no_database_is_refused() -> None:
+    with pytest.raises(JoinRefused, match="set DB_URL here to what it is on the head"):
+        refuse_unless_same(HEAD, replace(HEAD, one_api=False), API)
 
 
 def in_file(labels: dict[str, str]) -> dict[str, str]:
