@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -39,7 +39,9 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Every check, in order."""
+    """Every check, in order. Where no API runs, nothing may open the database, and it is not looked for."""
+    if WorkerName.API not in node_duties(settings.workers_include, settings.workers_exclude).workers:
+        settings = replace(settings, database=None)
     programs = [_program(name) for name in PROGRAMS]
     here = [_python(), _pillow(), _pillow_formats(), *programs, _database(settings), _media(settings), _shared_memory()]
     return here + ([_torch(), _faces_and_texts(), *_models(settings)] if _computes(settings) else [])
@@ -94,6 +96,8 @@ def _program(name: str) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
+    if settings.database is None:
+        return Finding("database", "none of this machine's business: it is no api node")
     try:
         database = Database(settings.database_url)
         with database.reader() as session:

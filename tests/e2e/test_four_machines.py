@@ -156,6 +156,22 @@ BY_THEMSELVES = {
 }
 
 
+NOT_MADE_TO_RUN = {
+    JobName("AssetEncodeVideoPart"),
+    JobName("AssetJoinVideoParts"),
+    JobName("AssetFileMigration"),
+    JobName("PersonFileMigration"),
+    JobName("LibraryRemoveAsset"),
+    JobName("VersionCheck"),
+    JobName("IntegrityUntrackedFiles"),
+    JobName("IntegrityMissingFilesRefresh"),
+    JobName("IntegrityUntrackedRefresh"),
+    JobName("IntegrityChecksumFilesRefresh"),
+    JobName("IntegrityDeleteReports"),
+}
+"""What this import gives no occasion for."""
+
+
 def ran(stack: RealStack) -> dict[JobName, dict[str, int]]:
     """Job → node → jobs that ended well there, of those that the history keeps (20 of a queue for each transaction)."""
     found: dict[JobName, dict[str, int]] = defaultdict(dict)
@@ -187,4 +203,4 @@ def test_every_job_type_runs_where_its_label_is(
     strayed = {(name, node) for name, nodes in found.items() for node in nodes if label_of(name) not in labels_of(node)}
     assert strayed == set()
     assert {node for nodes in found.values() for node in nodes} == set(WORKERS)
-    assert set(PLACES) - set(found) - set(NOT_SERVED) == set()
+    assert set(PLACES) - set(found) - set(NOT_SERVED) <= NOT_MADE_TO_RUN

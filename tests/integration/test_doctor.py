@@ -33,6 +33,12 @@ def test_a_model_that_is_missing_is_named_with_its_place_until_it_is_there(tmp_p
     assert findings(tmp_path)["model, clip"].cure == ""
 
 
+def test_a_machine_that_is_no_api_node_looks_for_no_database(tmp_path: Path) -> None:
+    found = findings(tmp_path, IMMICH_WORKERS_EXCLUDE="api,machine-learning")["database"]
+    assert (found.found, found.cure) == ("none of this machine's business: it is no api node", "")
+    assert not list((tmp_path / "media").glob("heliostat.db*"))
+
+
 def test_a_node_without_models_is_not_asked_for_them(tmp_path: Path) -> None:
     names = set(findings(tmp_path, IMMICH_WORKERS_EXCLUDE="machine-learning"))
     assert not {name for name in names if name.startswith("model") or name in ("torch", "ONNX Runtime")}
