@@ -13,8 +13,18 @@ STACK_MARK = "HELIOSTAT_STACK"
 """Every process of a stack carries this variable, so that its own processes, and no others, can be found and ended."""
 
 NAMESPACE = "heliostat"
-CONTROLLER_ACTOR = "heliostat-controller"
-"""Ray's names for what is ours."""
+"""Ray's namespace of what is ours."""
+
+
+def controller_name(number: int) -> str:
+    """The name under which the `number`th controller of a cluster, from 0, leases; it survives restarts."""
+    return f"controller-{number + 1}" if number else "controller"
+
+
+def controller_actor(controller: str) -> str:
+    """Ray's name for a controller's actor."""
+    return f"heliostat-{controller}"
+
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Pictures travel by path, so little goes through Ray's object store."""

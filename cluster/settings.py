@@ -16,6 +16,7 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_NODE_NAME`: this machine's name in what is shown of it; its host name
 - `HELIOSTAT_WORKER_PORTS`: from which Ray's worker processes take theirs; any that is free
 - `HELIOSTAT_NUM_CPUS`, `HELIOSTAT_NUM_GPUS`: cores and GPUs that work may use; all of them
+- `HELIOSTAT_CONTROLLERS`: how many controllers share the queues; more than one on PostgreSQL alone; 1
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
 - `HELIOSTAT_VIDEO_SEARCH_FRAMES`: frames of a video that smart search looks at; 1, its preview
 - `HELIOSTAT_MODEL_FOLDER`: where models' weights lie; `models` in the media root
@@ -33,6 +34,7 @@ from typing import Literal, TypeVar, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from cluster.errors import SettingsInvalid
+from cluster.names import QueueName
 
 Environment = Literal["development", "testing", "production"]
 LogLevel = Literal["verbose", "debug", "log", "warn", "error", "fatal"]
@@ -118,6 +120,7 @@ class Settings:
     ray_host: str | None
     ray_port_base: int
     worker_ports: tuple[int, int] | None
+    controllers: int
     dashboard: bool
     version_url: str | None
     video_parts_from_s: int
@@ -172,6 +175,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "HELIOSTAT_RAY_PORT_BASE", default_ray_port_base(port), 1024, 65_536 - RAY_PORTS_PER_STACK
         ),
         worker_ports=read.port_range("HELIOSTAT_WORKER_PORTS"),
+        controllers=read.integer("HELIOSTAT_CONTROLLERS", 1, 1, len(QueueName)),
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
         video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),
@@ -182,6 +186,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         issues.append(
             ("HELIOSTAT_RAY_PORT_BASE", f"Must leave IMMICH_PORT {port} out of its {RAY_PORTS_PER_STACK} ports")
         )
+    if settings.controllers > 1 and (settings.database or "").startswith("sqlite:"):
+        issues.append(("HELIOSTAT_CONTROLLERS", "Must be 1 on SQLite, where one process writes at a time"))
     if issues:
         raise SettingsInvalid(issues)
     return settings

@@ -45,8 +45,6 @@ from tasks.row_runner import Beats, RowRunner
 from tasks.timetable import timetable
 
 QUIET_HOURS_TTL_S = 5.0
-CONTROLLER = "controller"
-"""The name under which the one controller of a stack leases; it survives restarts."""
 
 
 def build_services(settings: Settings, vectors: Vectors | None = None) -> Services:
@@ -78,8 +76,10 @@ def build_controller(
     nodes: RayNodes,
     pool_trouble: Callable[[QueueName], str],
     metrics: Metrics,
+    name: str,
 ) -> Controller:
-    """The loops of this stack's controller, not started. `pool_trouble`: why a queue's models could not be loaded."""
+    """The loops of one controller, not started. `pool_trouble`: why a queue's models could not be loaded; `name`: under
+    which it leases."""
     settings = services.settings
     changes = Changes(services.database)
     config = LiveConfig(services)
@@ -96,7 +96,7 @@ def build_controller(
         build_handlers(services),
         follow,
         submitters,
-        Identity(CONTROLLER, uuid.uuid4().hex),
+        Identity(name, uuid.uuid4().hex),
         Surroundings(
             clock=services.clock,
             concurrency=config.concurrency,

@@ -1,4 +1,4 @@
-"""The controller as a detached actor, and the row_jobs actor that it starts.
+"""The controllers as detached actors, and the row_jobs actor that each starts.
 
 `python -m serve_app.ray_controller` is the driver that owns them. It stays as long as the stack: to Ray all work is
 its, and Ray ends the idle workers of a driver that is gone, so that each photo after a pause would wait two seconds
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from cluster.launch import CONTROLLER_ACTOR
+from cluster.launch import controller_actor, controller_name
 from cluster.names import WorkerName
 from cluster.ray_join import join
 from cluster.settings import read_settings
@@ -48,7 +48,7 @@ class RowJobsActor:
 class ControllerActor:
     """Runs the loops. Ray restarts it for ever; a restarted one releases what its predecessor had leased."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         from cluster.loops.submitter import Submitter
         from cluster.queue.job import Place
         from cluster.ray_metrics import RayMetrics
@@ -67,10 +67,10 @@ class ControllerActor:
         runner = RayRunner(nodes)
         submitters: dict[Place, Submitter] = {
             Place.CLUSTER: runner,
-            Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor),
+            Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor, name),
         }
-        self._controller = build_controller(services, submitters, nodes, runner.models.trouble, RayMetrics())
-        runner.models.heard = self._controller.beat
+        self._controller = build_controller(services, submitters, nodes, runner.models.trouble, RayMetrics(), name)
+        runner.models.heard, runner.models.owned = self._controller.beat, self._controller.owned
         self._controller.start()
 
     def beat(self, beats: "Iterable[Beat]") -> set[str]:
@@ -82,14 +82,20 @@ class ControllerActor:
         return True
 
 
-def start_controller() -> None:
-    """Returns when its loops run."""
+def start_controllers() -> None:
+    """Returns when the loops of all run."""
     settings = read_settings(os.environ)
     join(settings)
-    controller: Any = (
+    controllers = [start_controller(controller_name(number)) for number in range(settings.controllers)]
+    ray.get([controller.ready.remote() for controller in controllers], timeout=UNTIL_READY_S)
+
+
+def start_controller(name: str) -> Any:
+    """The actor of the controller of this name, which may have been there. Several are spread over the api nodes."""
+    return (
         ray.remote(ControllerActor)
         .options(
-            name=CONTROLLER_ACTOR,
+            name=controller_actor(name),
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
@@ -97,10 +103,10 @@ def start_controller() -> None:
             max_task_retries=0,
             max_concurrency=BEATS_AT_ONCE,
             label_selector={worker_label(WorkerName.API): "true"},
+            scheduling_strategy="SPREAD",
         )
-        .remote()
+        .remote(name)
     )
-    ray.get(controller.ready.remote(), timeout=UNTIL_READY_S)
 
 
 if __name__ == "__main__":
@@ -108,7 +114,7 @@ if __name__ == "__main__":
         # by its module's name: as a part of __main__ the actor would be copied by value and know nothing of its module
         from serve_app import ray_controller
 
-        ray_controller.start_controller()
+        ray_controller.start_controllers()
         print(READY, flush=True)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):  # nobody reads them from here on, and a full pipe would stop this process

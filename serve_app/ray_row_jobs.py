@@ -7,22 +7,23 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from cluster.launch import NAMESPACE
+from cluster.launch import NAMESPACE, controller_actor
 from cluster.loops.submitter import Call, CallEnd, CallReturned
 from cluster.names import QueueName, WorkerName
 from cluster.ray_nodes import RayNodes
 from cluster.workers import worker_label
 from tasks.ray_ends import lost_or_crashed
 
-ROW_JOBS_ACTOR = "heliostat-row-jobs"
 PAGES_AT_ONCE = 4
 
 
 class RayRowJobs:
-    """`actor_class` has `run(call)`; it opens the database in its own process."""
+    """`actor_class` has `run(call)`; it opens the database in its own process. It dies with the `controller` that
+    started it, so each has its own."""
 
-    def __init__(self, nodes: RayNodes, actor_class: type) -> None:
+    def __init__(self, nodes: RayNodes, actor_class: type, controller: str) -> None:
         self._nodes, self._actor_class = nodes, actor_class
+        self._name = f"{controller_actor(controller)}-row-jobs"
         self._actor: Any = None
         self._lock = threading.Lock()
 
@@ -42,7 +43,7 @@ class RayRowJobs:
                 self._actor = (
                     ray.remote(self._actor_class)
                     .options(
-                        name=ROW_JOBS_ACTOR,
+                        name=self._name,
                         namespace=NAMESPACE,
                         get_if_exists=True,
                         num_cpus=0,

@@ -156,7 +156,8 @@ class RayModels:
     """One thread of its own does everything here. What others want, and what Ray answers, is put in its line: Ray tells
     of an answer in the very thread that must go on for the next question to be answered.
 
-    `heard` is told of calls that wait here, and answers which of them nobody waits for any more.
+    `heard` is told of calls that wait here, and answers which of them nobody waits for any more. `owned`: the queues
+    of this controller. The processes of another's are not ours to end.
     """
 
     def __init__(self, nodes: RayNodes, actor_class: type = ModelActor) -> None:
@@ -167,6 +168,7 @@ class RayModels:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.heard: Callable[[Sequence[Beat]], Iterable[str]] = lambda beats: ()
+        self.owned: Callable[[], set[QueueName]] = lambda: set(QueueName)
 
     def submit(self, call: Call, pool: ModelPool, on_end: OnEnd) -> None:
         """Give it to a process of the pool as soon as one is free. Returns at once."""
@@ -196,6 +198,7 @@ class RayModels:
                     self._line.get(timeout=max(0.0, look_at_s - time.monotonic()))()
                 if time.monotonic() >= look_at_s:
                     look_at_s = time.monotonic() + LOOK_EVERY_S
+                    self._let_go()
                     for pool in list(self._pools.values()):
                         self._look_at(pool)
             except Exception:
@@ -363,6 +366,14 @@ class RayModels:
         return set(self.heard([Beat(held.call.call_id, "", None, 0.0) for held in calls]))
 
     # ---- once a second ------------------------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """Of pools that another controller has by now: it finds their processes by name, as we did."""
+        owned = self.owned()
+        for name, pool in list(self._pools.items()):
+            if pool.queue not in owned and not pool.waiting and not self._busy(pool):
+                pool.processes.clear()
+                del self._pools[name]
 
     def _look_at(self, pool: _Pool) -> None:
         serving = {node.node_id for node in self._serving(pool.queue)}

@@ -17,8 +17,9 @@ from typing import Any
 
 import ray
 
-from cluster.launch import CONTROLLER_ACTOR, NAMESPACE
+from cluster.launch import NAMESPACE, controller_actor
 from cluster.loops.in_flight import Beat
+from cluster.loops.submitter import controller_of
 from cluster.names import JobName
 from cluster.queue.job import Ticket, Worked
 from tasks.run_call import run_items
@@ -78,12 +79,16 @@ class Beater:
 
     def _beat(self) -> None:
         now_s = time.monotonic()
-        beats = [
-            Beat(one.call_id, NODE, one.index, now_s - one.since_s, one.progress)
-            for one in list(self._in_hand.values())
-        ]
+        beats: dict[str, list[Beat]] = {}
+        for one in list(self._in_hand.values()):
+            beat = Beat(one.call_id, NODE, one.index, now_s - one.since_s, one.progress)
+            beats.setdefault(controller_of(one.call_id), []).append(beat)
+        for controller, its_beats in beats.items():
+            self._tell(controller, its_beats)
+
+    def _tell(self, name: str, beats: Sequence[Beat]) -> None:
         try:
-            controller: Any = ray.get_actor(CONTROLLER_ACTOR, NAMESPACE)
+            controller: Any = ray.get_actor(controller_actor(name), NAMESPACE)
             dropped = ray.get(controller.beat.remote(beats), timeout=ANSWER_S)
             for call_id in dropped:
                 if tools := self._tools.get(call_id):

@@ -51,6 +51,7 @@ SPELLINGS: dict[str, tuple[str, str]] = {
     "in_held_rows": ("IN (SELECT id FROM held_rows)", "= ANY(ARRAY(SELECT id FROM held_rows))"),
     # The order in which every transaction locks rows; Python sorts keys the same way.
     "by_key": ("job.id", 'job.dedup_key COLLATE "C", job.id'),
+    "json_value": (":value", "CAST(:value AS json)"),
     "lock": ("", "FOR UPDATE"),
     "lock_job": ("", "FOR UPDATE OF job"),
     "skip_locked": ("", "FOR UPDATE SKIP LOCKED"),

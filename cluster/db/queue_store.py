@@ -19,12 +19,13 @@ from cluster.db.queue_settle import Settling
 from cluster.db.queue_sql import EVENT_LOCK, QueueSql, row_of
 from cluster.db.queue_writer import JobWriter
 from cluster.db.tables.base import from_ms, to_json
-from cluster.names import JobName, QueueName
+from cluster.names import SEQUENTIAL_QUEUES, JobName, QueueName
 from cluster.queue.job import JobId, Lease, LeaseToken, NewEvent, NewJob
 from cluster.queue.row import lease_of, new_rows
 from cluster.queue.store import InHand, Release, Settlement
 
 READY_MOST = 1_000
+CONTROLLER_KEY = "controller:"
 PROMOTED_AT_ONCE = 1_000
 """Keeps SQLite's write transaction short when a whole library becomes due in one moment."""
 
@@ -36,6 +37,15 @@ ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, owner_expires_at = excl
 WHERE queue.owner IS NULL OR queue.owner = excluded.owner OR queue.owner_expires_at <= :now
 RETURNING name
 """
+_DISOWN = """
+UPDATE queue SET owner = NULL, owner_expires_at = NULL WHERE owner = :controller AND name {in_queues}
+"""
+# A value among those that tasks remember: a row for each controller that ever was, written every few seconds.
+_PRESENT = """
+INSERT INTO system_metadata (key, value) VALUES (:key, {json_value})
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+"""
+_CONTROLLERS = "SELECT key, CAST(value AS text) FROM system_metadata WHERE key LIKE :keys"
 _OWNED = "SELECT name FROM queue WHERE owner_expires_at > :now"
 _LEASES_OF_PREDECESSOR = """
 SELECT {row} FROM job WHERE state = 'active' AND controller = :controller AND incarnation <> :incarnation
@@ -69,6 +79,8 @@ WITH picked AS MATERIALIZED (
         AND NOT EXISTS (
             SELECT 1 FROM queue
             WHERE queue.name = :queue AND queue.paused AND coalesce(queue.paused_until > :now, true))
+        AND (NOT :sequential OR NOT EXISTS (
+            SELECT 1 FROM job AS busy WHERE busy.queue = :queue AND busy.state = 'active'))
     ORDER BY line.order_key, line.id LIMIT :limit {skip_locked})
 UPDATE job SET state = 'active', lease_token = :token, lease_expires_at = :expires_at, controller = :controller,
     incarnation = :incarnation, started_at = :now, node = NULL
@@ -116,6 +128,9 @@ class SqlQueueStore(QueueAdmin):
         self._emit = sql.insertion("event", _EVENT)
         self._event_lock = text(f"SELECT pg_advisory_xact_lock({EVENT_LOCK})")
         self._own = sql.statement(_OWN)
+        self._disown = sql.statement(_DISOWN)
+        self._present = sql.statement(_PRESENT)
+        self._controllers = sql.statement(_CONTROLLERS)
         self._owned = sql.statement(_OWNED)
         self._leases_of_predecessor = sql.statement(_LEASES_OF_PREDECESSOR)
         self._ready = sql.statement(_READY)
@@ -165,6 +180,18 @@ class SqlQueueStore(QueueAdmin):
         }
         return {QueueName(name) for name in connection.execute(self._own, parameters).scalars()}
 
+    def disown(self, tx: Session, queues: Iterable[QueueName], controller: str) -> None:
+        parameters = {"queues": self._sql.bound_list(sorted(queues)), "controller": controller}
+        tx.connection().execute(self._disown, parameters)
+
+    def present(self, tx: Session, controller: str, ttl_s: float) -> list[str]:
+        connection = tx.connection()
+        now = self._sql.now_ms(connection)
+        until = {"until": now + round(ttl_s * 1000)}
+        connection.execute(self._present, {"key": f"{CONTROLLER_KEY}{controller}", "value": json.dumps(until)})
+        found = connection.execute(self._controllers, {"keys": f"{CONTROLLER_KEY}%"})
+        return sorted(key.removeprefix(CONTROLLER_KEY) for key, value in found if json.loads(value)["until"] > now)
+
     def owned(self, tx: Session) -> set[QueueName]:
         connection = tx.connection()
         names = connection.execute(self._owned, {"now": self._sql.now_ms(connection)}).scalars()
@@ -202,6 +229,7 @@ class SqlQueueStore(QueueAdmin):
             "expires_at": expires_at_ms,
             "controller": controller,
             "incarnation": incarnation,
+            "sequential": queue in SEQUENTIAL_QUEUES,
         }
         return [
             Lease(

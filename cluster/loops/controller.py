@@ -118,11 +118,13 @@ class Controller:
     def _take_over(self) -> None:
         with self._store.transaction() as tx:
             released = self._store.release_predecessor(tx, self._identity.controller, self._identity.incarnation)
-            # what it said of queues may not be true any more, and the dispatcher says only what changes
-            self._store.say_why_waiting(tx, dict.fromkeys(QueueName, ""))
         if released:
             log.warning("released %d jobs that were active when the controller went down", released)
         self._keeper.tick()
+
+    def owned(self) -> set[QueueName]:
+        """The queues that are this controller's now."""
+        return self._keeper.owned
 
     def beat(self, beats: Iterable[Beat]) -> set[str]:
         """A worker's word; the answer is what it must drop."""

@@ -80,6 +80,8 @@ class Dispatcher:
         started_s = time.monotonic()
         if self._settler.crowded:
             return 0.02
+        owned = self._owned()
+        self._said = {queue: reason for queue, reason in self._said.items() if queue in owned}
         # Ray is asked before the transaction, never in it: while Ray's head is away it answers late, and others wait
         slots, room = self._free_slots(), self._cpu_room()
         if not slots:
@@ -176,12 +178,15 @@ class Dispatcher:
                 out.append((lease, one))
         ended = None
         if done:
-            made = Call(uuid.uuid4().hex, spec, queue, tuple(r.lease for r in done), (None,) * len(done))
+            made = Call(self._call_id(), spec, queue, tuple(r.lease for r in done), (None,) * len(done))
             ended = CallReturned(made, tuple(done))
         call = None
         if out:
-            call = Call(uuid.uuid4().hex, spec, queue, tuple(o[0] for o in out), tuple(o[1] for o in out))
+            call = Call(self._call_id(), spec, queue, tuple(o[0] for o in out), tuple(o[1] for o in out))
         return call, ended
+
+    def _call_id(self) -> str:
+        return f"{self._identity.controller}:{uuid.uuid4().hex}"
 
     def _load_together(self, tx: Transaction, handler: Handler, leases: Sequence[Lease]) -> Sequence[Loaded]:
         return handler.load(tx, leases)

@@ -4,6 +4,7 @@ It also writes down how far jobs are.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from cluster.loops.in_flight import InFlight, OutCall
 from cluster.loops.submitter import CallEnd, CallLost, LossReason, Submitter
 from cluster.names import QueueName
 from cluster.queue.job import JobId, LeaseToken, Place
-from cluster.queue.store import QueueStore
+from cluster.queue.store import QueueStore, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,11 @@ class Ends(Protocol):
     def __call__(self, end: CallEnd) -> None: ...
 
 
+def share_of(controller: str, present: Sequence[str]) -> set[QueueName]:
+    """The queues of one of these controllers: every so many of them, so that each has some of the busy ones."""
+    return set(list(QueueName)[present.index(controller) :: len(present)])
+
+
 class Keeper:
     """`owned` is the set of queues that are ours now; another controller may hold the rest."""
 
@@ -37,23 +43,28 @@ class Keeper:
         identity: Identity,
         on_end: Ends,
         unsettled: Callable[[], Sequence[tuple[JobId, LeaseToken]]],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._in_flight, self._submitters = store, in_flight, submitters
         self._identity, self._on_end, self._unsettled = identity, on_end, unsettled
+        self._now_s = now_s
         self._owned: set[QueueName] = set()
+        self._owned_until_s = float("-inf")
         self._lost: set[JobId] = set()
         self._lock = threading.Lock()
 
     @property
     def owned(self) -> set[QueueName]:
+        """None once they were not renewed in time: whoever was frozen, or cut off from the database, owns nothing."""
         with self._lock:
-            return set(self._owned)
+            return set(self._owned) if self._now_s() < self._owned_until_s else set()
 
     def tick(self) -> float:
         """Once: ownership, extensions, progress, timeouts."""
         held: set[JobId] = set()
+        began_s, before = self._now_s(), self.owned
         with self._store.transaction() as tx:
-            owned = self._store.own(tx, QueueName, self._identity.controller, OWNERSHIP_TTL_S)
+            owned = self._own(tx, before)
             # in the order in which a call moves, so that one that ends meanwhile is not missed
             alive = [*self._in_flight.alive(), *self._unsettled()]
             if alive:
@@ -61,13 +72,23 @@ class Keeper:
             # after the extension, which holds the rows already and in the right order
             self._store.note_progress(tx, self._in_flight.in_hand())
         with self._lock:
-            gained, self._owned = owned - self._owned, owned
-        if gained:
-            log.info("this controller owns %s", ", ".join(sorted(gained)))
+            self._owned, self._owned_until_s = owned, began_s + OWNERSHIP_TTL_S
+        for change, queues in (("owns", owned - before), ("leaves to another", before - owned)):
+            if queues:
+                log.info("this controller %s %s", change, ", ".join(sorted(queues)))
         self._end_cancelled({job_id for job_id, _ in alive} - held)
         for entry in self._in_flight.overdue():
             self._give_up(entry)
         return EVERY_S
+
+    def _own(self, tx: Transaction, before: set[QueueName]) -> set[QueueName]:
+        """Our share of the queues. Why they wait is ours to say from now on."""
+        me = self._identity.controller
+        share = share_of(me, self._store.present(tx, me, OWNERSHIP_TTL_S))
+        self._store.disown(tx, set(QueueName) - share, me)
+        owned = self._store.own(tx, share, me, OWNERSHIP_TTL_S)
+        self._store.say_why_waiting(tx, dict.fromkeys(sorted(owned - before), ""))
+        return owned
 
     def _end_cancelled(self, lost: set[JobId]) -> None:
         """End calls of which somebody took a job away; their other jobs go back. One that ends by itself lets go of

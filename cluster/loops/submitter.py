@@ -9,9 +9,15 @@ from cluster.names import QueueName
 from cluster.queue.job import JobSpec, Lease, Worked, WorkResult
 
 
+def controller_of(call_id: str) -> str:
+    """Who waits for a call."""
+    return call_id.partition(":")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One batch on its way to one worker process. `inputs[i]` belongs to `leases[i]`; all leases share one token."""
+    """One batch on its way to one worker process. `inputs[i]` belongs to `leases[i]`; all leases share one token.
+    `call_id` begins with the controller that waits for it and a colon."""
 
     call_id: str
     spec: JobSpec

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from cluster.clock import Clock, SystemClock
 from cluster.errors import LeaseLost
-from cluster.names import JobName, QueueName
+from cluster.names import SEQUENTIAL_QUEUES, JobName, QueueName
 from cluster.queue.job import FailedAttempt, JobId, Lease, LeaseToken, NewEvent, NewJob, Priority
 from cluster.queue.row import (
     JobRow,
@@ -55,6 +55,7 @@ class Tables:
     attempts: list[tuple[int, JobId, FailedAttempt]] = field(default_factory=list)
     history: list[tuple[int, Ended]] = field(default_factory=list)
     statistics: dict[tuple[int, QueueName, JobName], Tally] = field(default_factory=dict)
+    controllers: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """Rows are values, so their dict is enough; tallies are counted up in place."""
@@ -65,6 +66,7 @@ class Tables:
             list(self.attempts),
             list(self.history),
             deepcopy(self.statistics),
+            dict(self.controllers),
         )
 
 
@@ -116,6 +118,16 @@ class MemoryQueueStore:
                 owned.add(queue)
         return owned
 
+    def disown(self, tx: Transaction, queues: Iterable[QueueName], controller: str) -> None:
+        for queue in queues:
+            if self._flags(queue).owner == controller:
+                self._set(queue, owner=None, owner_expires_at_ms=0)
+
+    def present(self, tx: Transaction, controller: str, ttl_s: float) -> list[str]:
+        now_ms = self._now_ms()
+        self.tables.controllers[controller] = now_ms + round(ttl_s * 1000)
+        return sorted(name for name, until_ms in self.tables.controllers.items() if until_ms > now_ms)
+
     def owned(self, tx: Transaction) -> set[QueueName]:
         now_ms = self._now_ms()
         return {queue for queue, flags in self.tables.queues.items() if flags.owner_expires_at_ms > now_ms}
@@ -137,7 +149,9 @@ class MemoryQueueStore:
         self, tx: Transaction, queue: QueueName, limit: int, lease_s: float, controller: str, incarnation: str
     ) -> list[Lease]:
         token, expires_at_ms = self._token(), self._now_ms() + round(lease_s * 1000)
-        leases = []
+        leases: list[Lease] = []
+        if queue in SEQUENTIAL_QUEUES and any(row.queue is queue for row in self._in(JobState.ACTIVE)):
+            return leases
         for row in self._line(queue)[:limit]:
             after(row.state, JobEvent.LEASE)
             leased = replace(

@@ -147,6 +147,14 @@ class QueueStore(Protocol):
         """Take or renew the ownership of queues that are free, expired or already ours; returns those we own now."""
         ...
 
+    def disown(self, tx: Transaction, queues: Iterable[QueueName], controller: str) -> None:
+        """Let another controller have those of these queues that are this one's."""
+        ...
+
+    def present(self, tx: Transaction, controller: str, ttl_s: float) -> list[str]:
+        """Say that this controller lives; returns the names of all that said so and have not let it run out, sorted."""
+        ...
+
     def owned(self, tx: Transaction) -> set[QueueName]:
         """Queues that some controller owns and has not let run out."""
         ...
@@ -162,7 +170,8 @@ class QueueStore(Protocol):
     def lease(
         self, tx: Transaction, queue: QueueName, limit: int, lease_s: float, controller: str, incarnation: str
     ) -> list[Lease]:
-        """Up to `limit` waiting jobs in order, now active. Empty when paused. One whose dedup key is active waits."""
+        """Up to `limit` waiting jobs in order, now active. Empty when paused; of a sequential queue also while any job
+        of it is active, whoever leased that. One whose dedup key is active waits."""
         ...
 
     def extend(self, tx: Transaction, leases: Sequence[tuple[JobId, LeaseToken]], lease_s: float) -> set[JobId]:

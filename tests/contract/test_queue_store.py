@@ -433,6 +433,41 @@ def test_a_queue_has_one_owner_until_its_time_runs_out(store: QueueStore, clock:
         assert store.own(tx, [ocr], "one", 20) == set()
 
 
+def test_an_owner_may_let_go_of_its_queues(store: QueueStore) -> None:
+    ocr, search = QueueName.OCR, QueueName.SEARCH
+    with store.transaction() as tx:
+        store.own(tx, [ocr], "one", 20)
+        store.own(tx, [search], "two", 20)
+        store.disown(tx, [ocr, search], "one")
+        assert store.owned(tx) == {search}
+        assert store.own(tx, [ocr, search], "two", 20) == {ocr, search}
+
+
+def test_controllers_see_each_other_while_they_say_so(store: QueueStore, clock: FakeClock) -> None:
+    with store.transaction() as tx:
+        assert store.present(tx, "two", 20) == ["two"]
+        assert store.present(tx, "one", 20) == ["one", "two"]
+    clock.sleep(15)
+    with store.transaction() as tx:
+        assert store.present(tx, "one", 20) == ["one", "two"]
+    clock.sleep(5)
+    with store.transaction() as tx:
+        assert store.present(tx, "one", 20) == ["one"]
+
+
+def test_a_sequential_queue_waits_for_what_another_controller_leased(store: QueueStore) -> None:
+    queue = QueueName.FACIAL_RECOGNITION
+    enqueue(store, *(NewJob(JobName.FACIAL_RECOGNITION, {"id": str(number)}) for number in range(4)))
+    with store.transaction() as tx:
+        first, second = store.lease(tx, queue, 2, 30, "one", "first")
+    with store.transaction() as tx:
+        assert store.lease(tx, queue, 2, 30, "two", "first") == []
+        store.settle(tx, [Finish(first)])
+        assert store.lease(tx, queue, 2, 30, "two", "first") == []
+        store.settle(tx, [Finish(second)])
+        assert len(store.lease(tx, queue, 2, 30, "two", "first")) == 2
+
+
 # settlements
 
 

@@ -262,3 +262,73 @@ def crashable_postgres() -> Iterator[CrashablePostgres]:
                 server.stop()
     except ProgramMissing as missing:
         skip_or_fail(str(missing))
+
+
+def controllers(stack: RealStack) -> list[int]:
+    return [pid for pid, title in stack.processes().items() if title.startswith("ray::ControllerActor")]
+
+
+def owners(stack: RealStack) -> dict[str, int]:
+    """Controller → queues that it owns and has not let run out."""
+    database = Database(read_settings(stack.environ).database_url)
+    try:
+        with database.reader() as session:
+            rows = session.execute(
+                text(
+                    "SELECT owner, count(*) FROM queue"
+                    " WHERE owner_expires_at > extract(epoch FROM clock_timestamp()) * 1000 GROUP BY owner"
+                )
+            )
+            return {row[0]: row[1] for row in rows}
+    finally:
+        database.close()
+
+
+def done(stack: RealStack, job: str) -> int:
+    """By the statistics, which count in the transaction that saves the result."""
+    database = Database(read_settings(stack.environ).database_url)
+    try:
+        with database.reader() as session:
+            counted = session.execute(
+                text("SELECT coalesce(sum(done + skipped), 0) FROM job_statistic WHERE name = :name"), {"name": job}
+            )
+            return int(counted.scalar_one())
+    finally:
+        database.close()
+
+
+@pytest.mark.long
+def test_of_two_controllers_one_takes_over_from_the_other(tmp_path: Path, report: Callable[[str], None]) -> None:
+    """It is frozen, and killed in the end: Ray sees only the second, and restarts that one."""
+    with (
+        crashable_postgres() as server,
+        real_stack(3416, tmp_path, DB_URL=server.url, HELIOSTAT_CONTROLLERS="2") as stack,
+    ):
+        stack.sign_in()
+        both = {"controller", "controller-2"}
+        shared_s = wait_until(lambda: owners(stack).keys() == both, 60, "two to share the queues", stack.still_runs)
+        report(f"two controllers share the queues after {shared_s:.1f} s: {owners(stack)}")
+
+        frozen: list[int] = []
+
+        def freeze(stack: RealStack) -> None:
+            frozen.append(controllers(stack)[0])
+            os.kill(frozen[0], signal.SIGSTOP)
+
+        recovery = import_with_fault(stack, make_photos(tmp_path / "first", 60, seed=300), freeze)
+
+        assert_complete(stack, recovery)
+        assert len(owners(stack)) == 1
+        report(f"60 photos, one of two controllers frozen: {recovery}")
+        os.kill(frozen[0], signal.SIGCONT)
+        back_s = wait_until(lambda: owners(stack).keys() == both, 60, "the queues to be shared again", stack.still_runs)
+        report(f"thawed, it has its share again after {back_s:.1f} s")
+
+        recovery = import_with_fault(
+            stack, make_photos(tmp_path / "second", 60, seed=301), kill_one("ray::ControllerActor")
+        )
+
+        assert_complete(stack, recovery)
+        assert "starting everything anew" not in stack.log
+        assert [done(stack, job) for job in ("AssetExtractMetadata", "AssetGenerateThumbnails")] == [120, 120]
+        report(f"60 photos, one of two controllers killed: {recovery}; every job was counted once")

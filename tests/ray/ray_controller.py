@@ -14,7 +14,7 @@ from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queue_store import SqlQueueStore
-from cluster.launch import CONTROLLER_ACTOR
+from cluster.launch import controller_actor, controller_name
 from cluster.loops import dispatcher, in_flight, keeper
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
@@ -30,6 +30,8 @@ from tasks.binding import BoundJob, Contexts
 from tasks.ray_models import RayModels
 from tasks.ray_runner import RayRunner
 from tests.ray.odd_jobs import OddModelActor, odd_jobs, run_call
+
+NAME = controller_name(0)
 
 LEASE_S, SILENCE_S, KEEP_EVERY_S = 3.0, 2.0, 0.5
 """Thirty, twenty and four seconds in the server: a test cannot wait that long."""
@@ -56,7 +58,7 @@ class OddController:
             {name: BoundJob(job, contexts) for name, job in odd_jobs().items()},
             lambda lease, outcome, facts: FollowUps(),
             {Place.CLUSTER: runner, Place.ROW_JOBS: runner},
-            Identity("odd", uuid.uuid4().hex),
+            Identity(NAME, uuid.uuid4().hex),
             Surroundings(
                 clock=SystemClock(),
                 concurrency=lambda queue: 2,
@@ -82,7 +84,7 @@ class OddController:
 def main() -> None:
     join(read_settings(os.environ))
     options = {
-        "name": CONTROLLER_ACTOR,
+        "name": controller_actor(NAME),
         "lifetime": "detached",
         "num_cpus": 0,
         "max_concurrency": 8,

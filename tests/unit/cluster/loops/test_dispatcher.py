@@ -82,6 +82,8 @@ def test_a_sequential_queue_has_one_call_out_on_any_number_of_nodes(loops: Loops
     (first,) = loops.dispatch()
     assert loops.dispatch() == [first]
     loops.submitter.answer(first)
+    assert loops.dispatch() == [], "the next one reads what this one is about to write"
+    loops.settle()
     (second,) = loops.dispatch()
     assert second.leases[0].asset_id == "a1"
 

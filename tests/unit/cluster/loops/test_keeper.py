@@ -1,5 +1,7 @@
 """Leases of what works are extended, overdue calls are ended, queues are owned by one."""
 
+from collections.abc import Callable
+
 import pytest
 
 from cluster.loops.dispatcher import LEASE_S, Identity
@@ -22,16 +24,35 @@ def loops() -> Loops:
     return loops
 
 
-def keeper_of(loops: Loops, name: str = "controller") -> Keeper:
-    identity = Identity(name, "first")
-    return Keeper(
-        loops.store, loops.in_flight, loops.submitters, identity, loops.dispatcher.on_end, loops.settler.unsettled
-    )
+def keeper_of(loops: Loops, name: str = "controller", now_s: Callable[[], float] = lambda: 0.0) -> Keeper:
+    end, unsettled = loops.dispatcher.on_end, loops.settler.unsettled
+    return Keeper(loops.store, loops.in_flight, loops.submitters, Identity(name, "first"), end, unsettled, now_s)
 
 
 @pytest.fixture
 def keeper(loops: Loops) -> Keeper:
     return keeper_of(loops)
+
+
+def test_two_controllers_share_the_queues_and_one_takes_over(loops: Loops) -> None:
+    seconds = 0.0
+    one, two = keeper_of(loops, "one", lambda: seconds), keeper_of(loops, "two", lambda: seconds)
+    one.tick()
+    assert one.owned == set(QueueName)
+    for keeper in (two, one, two):  # the second is seen, the first lets go, the second takes
+        keeper.tick()
+    assert one.owned | two.owned == set(QueueName)
+    assert not one.owned & two.owned
+    assert abs(len(one.owned) - len(two.owned)) <= 1
+    loops.pass_time(OWNERSHIP_TTL_S)
+    seconds += OWNERSHIP_TTL_S
+    assert two.owned == set(), "who does not renew owns nothing"
+    one.tick()
+    assert one.owned == set(QueueName)
+    for keeper in (two, one, two):  # back again
+        keeper.tick()
+    assert one.owned | two.owned == set(QueueName)
+    assert not one.owned & two.owned
 
 
 def expired(loops: Loops) -> int:
