@@ -106,7 +106,7 @@ def build_controller(
             sweep_files=lambda: sweep_files(services),
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
-            model_trouble=lambda queue: quiet.reason(queue) or missing.reason(queue) or pool_trouble(queue),
+            held_back=lambda queue: quiet.reason(queue) or missing.reason(queue) or pool_trouble(queue),
             readings=read,
             metrics=metrics,
         ),

@@ -119,7 +119,7 @@ class Loops:
     media_present: bool = True
     seconds: float = 0.0
     owned: set[QueueName] = field(default_factory=lambda: set(QueueName))
-    model_trouble: dict[QueueName, str] = field(default_factory=dict)
+    held_back: dict[QueueName, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -142,7 +142,7 @@ class Loops:
             concurrency=lambda queue: self.concurrency,
             cpus=lambda: self.cpus,
             media_present=lambda: self.media_present,
-            model_trouble=lambda queue: self.model_trouble.get(queue, ""),
+            held_back=lambda queue: self.held_back.get(queue, ""),
         )
 
     def enqueue(self, *jobs: NewJob) -> None:

@@ -30,8 +30,8 @@ START_AGAIN_S = 2.0
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
-    scheduler's tick; `model_trouble`: why the models of a queue cannot work, `""` when they can; `readings`: what the
-    meter tells to `metrics`, None where nobody measures."""
+    scheduler's tick; `held_back`: why a queue may start nothing although nodes serve it (quiet hours, weights), `""`
+    when it may; `readings`: what the meter tells to `metrics`, None where nobody measures."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -41,7 +41,7 @@ class Surroundings:
     sweep_files: Callable[[], int]
     watch_libraries: Callable[[bool], float]
     schedule: Callable[[], float]
-    model_trouble: Callable[[QueueName], str] = lambda queue: ""
+    held_back: Callable[[QueueName], str] = lambda queue: ""
     readings: Callable[[Mark | None], Readings] | None = None
     metrics: Metrics = field(default_factory=Unmeasured)
 
@@ -73,7 +73,7 @@ class Controller:
             concurrency=around.concurrency,
             cpus=around.cpus,
             media_present=around.media_present,
-            model_trouble=around.model_trouble,
+            held_back=around.held_back,
         )
         self._dispatcher.wake = self._wake
         end = self._dispatcher.on_end

@@ -62,12 +62,12 @@ class Dispatcher:
         concurrency: Callable[[QueueName], int],
         cpus: Callable[[], float],
         media_present: Callable[[], bool],
-        model_trouble: Callable[[QueueName], str] = lambda queue: "",
+        held_back: Callable[[QueueName], str] = lambda queue: "",
     ) -> None:
         self._store, self._handlers, self._submitters = store, handlers, submitters
         self._settler, self._in_flight, self._identity = settler, in_flight, identity
         self._owned, self._concurrency, self._cpus = owned, concurrency, cpus
-        self._media_present, self._model_trouble = media_present, model_trouble
+        self._media_present, self._held_back = media_present, held_back
         self._turn = 0
         self._said: dict[QueueName, str] = {}
         self.wake: Callable[[], None] = lambda: None
@@ -250,7 +250,7 @@ class Dispatcher:
         """Why each of these queues cannot start what waits in it, `""` when it can."""
         nodes = {queue: self._submitters[Place.CLUSTER].nodes_for(queue) for queue in queues}
         media = not nodes or self._media_present()
-        return {queue: _reason(queue, count, media) or self._model_trouble(queue) for queue, count in nodes.items()}
+        return {queue: _reason(queue, count, media) or self._held_back(queue) for queue, count in nodes.items()}
 
     def _explain(self, reasons: Mapping[QueueName, str]) -> None:
         """Write down why queues wait, when that changed."""

@@ -85,7 +85,8 @@ class Keeper:
         """Our share of the queues. Why they wait is ours to say from now on."""
         me = self._identity.controller
         share = share_of(me, self._store.present(tx, me, OWNERSHIP_TTL_S))
-        self._store.disown(tx, set(QueueName) - share, me)
+        if of_others := set(QueueName) - share:
+            self._store.disown(tx, of_others, me)
         owned = self._store.own(tx, share, me, OWNERSHIP_TTL_S)
         self._store.say_why_waiting(tx, dict.fromkeys(sorted(owned - before), ""))
         return owned

@@ -22,8 +22,8 @@ Key = tuple[EmbeddingKind, int, str | None]
 LISTS_FROM = 50_000
 """Fewer embeddings are flat: looking through all takes some milliseconds."""
 LISTS_PER_ROOT = 4
-"""Lists per root of the number of embeddings. With twice as many the same recall takes as long to search, and twice as
-long to learn; with half as many it takes twice as long to search."""
+"""Lists per root of the number of embeddings. Among a million clustered ones (`python -m bench vectors`) the lists
+that are looked at hold 0.986 of the ten nearest; with half as many lists it was 0.96, and more was looked at."""
 GROWTH = 2
 """Lists that were learned from fewer than half of what there is now are learned anew."""
 SAMPLE_PER_LIST = 40

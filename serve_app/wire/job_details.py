@@ -1,5 +1,6 @@
 """Single jobs as our own pages and commands see them."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
@@ -115,30 +116,11 @@ def running_seen(job: RunningJob, name: JobName) -> RunningSeen:
 
 
 def ended_seen(job: EndedJob, name: JobName) -> EndedSeen:
-    return EndedSeen(
-        name=name,
-        asset_id=job.asset_id,
-        file_name=job.file_name,
-        outcome=job.outcome,
-        reason=job.reason,
-        node=job.node,
-        duration_ms=job.duration_ms,
-        ended_at=job.ended_at,
-    )
+    return EndedSeen(**asdict(job) | {"name": name})
 
 
 def attempt_seen(attempt: Attempt) -> AttemptSeen:
-    return AttemptSeen(
-        attempt=attempt.attempt,
-        error_class=attempt.error_class,
-        message=attempt.message,
-        traceback=attempt.traceback,
-        tool_output=attempt.tool_output,
-        node=attempt.node,
-        duration_ms=attempt.duration_ms,
-        peak_memory_mb=attempt.peak_memory_mb,
-        at=attempt.at,
-    )
+    return AttemptSeen(**asdict(attempt))
 
 
 def failed_seen(job: FailedJob, name: JobName) -> FailedSeen:

@@ -11,16 +11,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.launch import head_address
 from cluster.settings import RAY_PORTS_PER_STACK, Settings, read_settings
-from tests.e2e.real_stack import STOP_S, RealStack, kill, marked_processes, wait_until
-from tests.shared_media import REPOSITORY
+from tests.e2e.real_stack import Foreground, RealStack, kill, wait_until
 
 JOIN_S = 120.0
 FIRST_MACHINE = {"HELIOSTAT_RAY_HOST": "127.0.0.2", "HELIOSTAT_NODE_NAME": "first"}
@@ -28,7 +25,7 @@ FIRST_MACHINE = {"HELIOSTAT_RAY_HOST": "127.0.0.2", "HELIOSTAT_NODE_NAME": "firs
 
 
 @dataclass
-class RealNode:
+class RealNode(Foreground):
     """One further machine. `command` is the foreground process, `folder` holds its home and log; the media folder is
     the stack's."""
 
@@ -40,24 +37,10 @@ class RealNode:
     prefix: tuple[str, ...] = ()
     command: subprocess.Popen[bytes] | None = None
 
-    @property
-    def log(self) -> str:
-        path = self.folder / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
     def start(self, wait: bool = True) -> None:
         """Run the command; returns when it has joined."""
         joined_before = self.times_joined
-        with (self.folder / "log").open("ab") as log:
-            self.command = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "serve_app.cli", "node", "--address", self.head],
-                cwd=REPOSITORY,
-                env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.run("node", "--address", self.head)
         if wait:
             wait_until(lambda: self.times_joined > joined_before, JOIN_S, f"{self.name} to join", self.still_runs)
 
@@ -65,21 +48,6 @@ class RealNode:
     def times_joined(self) -> int:
         """How often it has joined until now, the first time included."""
         return self.log.count(f" as {self.name} after ")
-
-    def still_runs(self) -> None:
-        assert self.command is not None
-        assert self.command.poll() is None, f"`node` ended with {self.command.returncode}:\n{self.log[-3000:]}"
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """End the command by a signal; (its exit code, seconds)."""
-        assert self.command is not None
-        started_s = time.monotonic()
-        self.command.send_signal(number)
-        return self.command.wait(STOP_S), time.monotonic() - started_s
-
-    def processes(self) -> dict[int, str]:
-        """Living processes of its Ray: id → what `ps` shows. Its command is not among them."""
-        return marked_processes(self.state_dir)
 
     def raylet(self) -> int:
         """The process id of its raylet."""

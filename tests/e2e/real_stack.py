@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import text
 
+from cluster.db.engine import Database
+from cluster.settings import read_settings
 from serve_app.client import ApiClient, ApiRefused, Queue, ServerUnreachable
 from tests.shared_media import REPOSITORY
 
@@ -26,8 +29,52 @@ EMAIL, PASSWORD, NAME = "ann@example.org", "a long password", "Ann"
 READY_S, STOP_S = 150.0, 40.0
 
 
+class Foreground:
+    """A command of ours in the foreground, in a session of its own: Ctrl-C at the terminal is for the tests, which then
+    stop it. `folder` has its log; what it starts carries the mark of `state_dir`."""
+
+    folder: Path
+    state_dir: Path
+    environ: Mapping[str, str]
+    prefix: tuple[str, ...]
+    command: subprocess.Popen[bytes] | None
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def run(self, *arguments: str) -> None:
+        """Start `heliostat` with these arguments."""
+        with (self.folder / "log").open("ab") as log:
+            self.command = subprocess.Popen(
+                [*self.prefix, sys.executable, "-m", "serve_app.cli", *arguments],
+                cwd=REPOSITORY,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def still_runs(self) -> None:
+        assert self.command is not None
+        assert self.command.poll() is None, f"it ended with {self.command.returncode}:\n{self.log[-3000:]}"
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """End the command by a signal; (its exit code, seconds)."""
+        assert self.command is not None
+        started_s = time.monotonic()
+        self.command.send_signal(number)
+        return self.command.wait(STOP_S), time.monotonic() - started_s
+
+    def processes(self) -> dict[int, str]:
+        """Living processes of its Ray: id → what `ps` shows. The command itself is not among them."""
+        return marked_processes(self.state_dir)
+
+
 @dataclass
-class RealStack:
+class RealStack(Foreground):
     """One server on this machine. `command` is the foreground process, `folder` holds its media, home and log."""
 
     port: int
@@ -51,30 +98,12 @@ class RealStack:
     def media(self) -> Path:
         return self.folder / "media"
 
-    @property
-    def log(self) -> str:
-        path = self.folder / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
     def start(self) -> None:
         """Run the command; returns when the first ping is answered."""
         started_s = time.monotonic()
-        with (self.folder / "log").open("ab") as log:
-            self.command = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "serve_app.cli", "up"],
-                cwd=REPOSITORY,
-                env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C at the terminal is for the tests, which then stop the server
-            )
+        self.run("up")
         wait_until(self.is_up, READY_S, "the first ping", self.still_runs)
         self.started_s = time.monotonic() - started_s
-
-    def still_runs(self) -> None:
-        assert self.command is not None
-        assert self.command.poll() is None, f"`up` ended with {self.command.returncode}:\n{self.log[-3000:]}"
 
     def is_up(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -87,17 +116,6 @@ class RealStack:
             self.client.sign_up_admin(EMAIL, PASSWORD, NAME)
         self.client.login(EMAIL, PASSWORD)
         return self.client
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """End the command by a signal; (its exit code, seconds)."""
-        assert self.command is not None
-        started_s = time.monotonic()
-        self.command.send_signal(number)
-        return self.command.wait(STOP_S), time.monotonic() - started_s
-
-    def processes(self) -> dict[int, str]:
-        """Living processes that carry this stack's mark: id → what `ps` shows."""
-        return marked_processes(self.state_dir)
 
     def queues(self) -> dict[str, Queue]:
         return {queue.name: queue for queue in self.client.queues()}
@@ -204,6 +222,16 @@ def marked_processes(state_dir: Path) -> dict[int, str]:
             title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             found[int(folder.name)] = title
     return found
+
+
+def rows(stack: RealStack, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+    """What the server's database says, whichever it is."""
+    database = Database(read_settings(stack.environ).database_url)
+    try:
+        with database.reader() as session:
+            return [tuple(row) for row in session.execute(text(query), parameters)]
+    finally:
+        database.close()
 
 
 def kill(pid: int) -> None:

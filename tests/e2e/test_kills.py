@@ -18,17 +18,14 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from sqlalchemy import text
 
-from cluster.db.engine import Database
 from cluster.errors import ProgramMissing
-from cluster.settings import read_settings
 from cluster.storage.incoming import cleanup_incoming
 from cluster.storage.layout import StorageLayout
 from cluster.storage.sweep import STRAY
 from serve_app.client import ApiRefused, ServerUnreachable, sha1_hex
 from tests.e2e.photos import CAMERA, make_photos
-from tests.e2e.real_stack import RealStack, describe, kill, real_stack, wait_until
+from tests.e2e.real_stack import RealStack, describe, kill, real_stack, rows, wait_until
 from tests.postgres_server import private_postgres
 from tests.programs import skip_or_fail
 
@@ -186,21 +183,15 @@ def assert_complete(stack: RealStack, recovery: Recovery) -> None:
 def files_in_database(stack: RealStack) -> dict[str, list[tuple[str, Path]]]:
     """Asset id → (kind, path) of each file that was made of it."""
     found: dict[str, list[tuple[str, Path]]] = {}
-    database = Database(read_settings(stack.environ).database_url)
-    with database.reader() as session:
-        for asset_id, kind, path in session.execute(text("SELECT asset_id, type, path FROM asset_file")):
-            found.setdefault(asset_id, []).append((kind, Path(path)))
-    database.close()
+    for asset_id, kind, path in rows(stack, "SELECT asset_id, type, path FROM asset_file"):
+        found.setdefault(asset_id, []).append((kind, Path(path)))
     return found
 
 
 def assert_every_original_has_its_row(stack: RealStack) -> None:
     """What lies in the upload folder belongs to an asset, once the clean-up has seen to uploads that were cut off.
     It waits a day with those; here it does not."""
-    database = Database(read_settings(stack.environ).database_url)
-    with database.reader() as session:
-        known = {path for (path,) in session.execute(text("SELECT original_path FROM asset"))}
-    database.close()
+    known = {path for (path,) in rows(stack, "SELECT original_path FROM asset")}
     cleanup_incoming(StorageLayout(stack.media), datetime.now(UTC), lambda path: str(path) in known)
     stored = {str(path) for path in (stack.media / "upload").rglob("*") if path.is_file() and path.name != ".immich"}
     assert stored == known
@@ -270,31 +261,14 @@ def controllers(stack: RealStack) -> list[int]:
 
 def owners(stack: RealStack) -> dict[str, int]:
     """Controller → queues that it owns and has not let run out."""
-    database = Database(read_settings(stack.environ).database_url)
-    try:
-        with database.reader() as session:
-            rows = session.execute(
-                text(
-                    "SELECT owner, count(*) FROM queue"
-                    " WHERE owner_expires_at > extract(epoch FROM clock_timestamp()) * 1000 GROUP BY owner"
-                )
-            )
-            return {row[0]: row[1] for row in rows}
-    finally:
-        database.close()
+    living = "owner_expires_at > extract(epoch FROM clock_timestamp()) * 1000"
+    return dict(rows(stack, f"SELECT owner, count(*) FROM queue WHERE {living} GROUP BY owner"))  # type: ignore[arg-type]
 
 
 def done(stack: RealStack, job: str) -> int:
     """By the statistics, which count in the transaction that saves the result."""
-    database = Database(read_settings(stack.environ).database_url)
-    try:
-        with database.reader() as session:
-            counted = session.execute(
-                text("SELECT coalesce(sum(done + skipped), 0) FROM job_statistic WHERE name = :name"), {"name": job}
-            )
-            return int(counted.scalar_one())
-    finally:
-        database.close()
+    counted = "SELECT coalesce(sum(done + skipped), 0) FROM job_statistic WHERE name = :name"
+    return int(rows(stack, counted, name=job)[0][0])
 
 
 @pytest.mark.long

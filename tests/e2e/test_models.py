@@ -3,17 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import text
 
-from cluster.db.engine import Database
 from serve_app.client import sha1_hex
 from tests.api_stack import free_port
 from tests.drawn_scenes import KINDS, draw_scene
-from tests.e2e.real_stack import RealStack, kill, real_stack, wait_until
+from tests.e2e.real_stack import RealStack, kill, real_stack, rows, wait_until
 from tests.shared_media import REPOSITORY
 from tests.tiny_models import CLIP, TRAINED
 
@@ -77,15 +74,6 @@ def upload_scenes(stack: RealStack, count: int, first: int) -> None:
         draw_scene(np.random.default_rng(number), colour, shape, (640, 480)).save(folder / f"{number}.jpg")
     for path in sorted(folder.iterdir()):
         stack.client.upload(path, sha1_hex(path))
-
-
-def rows(stack: RealStack, query: str) -> list[tuple[Any, ...]]:
-    database = Database(f"sqlite:///{stack.media / 'heliostat.db'}")
-    try:
-        with database.reader() as session:
-            return [tuple(row) for row in session.execute(text(query))]
-    finally:
-        database.close()
 
 
 def kill_at_work(stack: RealStack) -> None:

@@ -68,7 +68,7 @@ class OddController:
                 sweep_files=lambda: 0,
                 watch_libraries=lambda ours: 60.0,
                 schedule=lambda: 60.0,
-                model_trouble=runner.models.trouble,
+                held_back=runner.models.trouble,
             ),
         )
         runner.models.heard = self._controller.beat

@@ -5,11 +5,10 @@ import time
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cluster.db.queries.queue_activity import waiting_since_ms
 from cluster.db.queue_store import SqlQueueStore
-from cluster.db.tables.base import to_ms
-from cluster.db.tables.job import Job, JobHistory, JobStatistic
+from cluster.db.tables.job import JobHistory, JobStatistic
 from cluster.names import JobName, QueueName
-from cluster.queue.states import JobState
 from cluster.queue.statistics import Mark, Readings, Tally
 
 MOST_DURATIONS = 5000
@@ -29,9 +28,12 @@ def read(session: Session, store: SqlQueueStore, mark: Mark | None) -> Readings:
         .order_by(JobHistory.id)
         .limit(MOST_DURATIONS)
     ).all()
+    counts = store.counts(session)
+    since_ms = waiting_since_ms(session, [queue for queue, count in counts.items() if count.waiting])
+    now_ms = time.time() * 1000
     return Readings(
-        counts=store.counts(session),
-        oldest_s=_oldest_s(session),
+        counts=counts,
+        oldest_s={queue: max(0.0, (now_ms - at_ms) / 1000) for queue, at_ms in since_ms.items()},
         tallies={
             (row.minute, QueueName(row.queue), JobName(row.name)): Tally(
                 row.done, row.skipped, row.failed, row.retried, row.run_ms, row.wait_ms
@@ -41,14 +43,3 @@ def read(session: Session, store: SqlQueueStore, mark: Mark | None) -> Readings:
         durations=[(QueueName(queue), JobName(name), ms / 1000) for queue, name, ms in history],
         mark=Mark(latest, newest),
     )
-
-
-def _oldest_s(session: Session) -> dict[QueueName, float]:
-    """Seconds that the job at the front of each queue has waited. One look into the line's index per queue."""
-    ages, now_ms = {}, int(time.time() * 1000)
-    for queue in QueueName:
-        front = select(Job.enqueued_at).where(Job.queue == queue, Job.state == JobState.WAITING)
-        since = session.scalar(front.order_by(Job.order_key, Job.id).limit(1))
-        if since is not None:
-            ages[queue] = max(0.0, (now_ms - to_ms(since)) / 1000)
-    return ages

@@ -183,14 +183,14 @@ def test_an_unmounted_media_folder_is_no_reason_to_fail(loops: Loops) -> None:
 
 
 def test_a_queue_whose_model_is_away_waits_and_starts_by_itself(loops: Loops) -> None:
-    loops.model_trouble[QUEUE] = "the model tiny is not at /models/clip/tiny: put it there"
+    loops.held_back[QUEUE] = "the model tiny is not at /models/clip/tiny: put it there"
     loops.enqueue(*photos(8), *photos(1, METADATA))
     assert [call.spec.name for call in loops.dispatch()] == [METADATA]  # nobody else is held up
     assert wait_reason(loops) == "the model tiny is not at /models/clip/tiny: put it there"
     assert loops.states(QUEUE) == ["waiting"] * 8
     assert {job.attempts for job in loops.jobs(QUEUE)} == {0}
 
-    loops.model_trouble.clear()
+    loops.held_back.clear()
     loops.dispatch()
     assert loops.states(QUEUE).count("active") == 8
     assert wait_reason(loops) == ""
