@@ -138,7 +138,7 @@ class Supervisor:
     def _greet(self) -> None:
         if self._stopping.is_set():
             return
-        lines = [("API", f"{self._address}/api"), ("API pages", f"{self._address}/api/docs")]
+        lines = [("Open", self._address), ("API", f"{self._address}/api"), ("API pages", f"{self._address}/api/docs")]
         if self._settings.dashboard:
             lines.append(("Ray dashboard", f"http://127.0.0.1:{self._settings.ray_port(RayPort.DASHBOARD)}"))
         if self._settings.ray_host:
