@@ -77,6 +77,7 @@ def build_controller(
     pool_trouble: Callable[[QueueName], str],
     metrics: Metrics,
     name: str,
+    restart_controller: Callable[[str], None],
 ) -> Controller:
     """The loops of one controller, not started. `pool_trouble`: why a queue's models could not be loaded; `name`: under
     which it leases."""
@@ -107,6 +108,7 @@ def build_controller(
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
             held_back=lambda queue: quiet.reason(queue) or missing.reason(queue) or pool_trouble(queue),
+            restart_controller=restart_controller,
             readings=read,
             metrics=metrics,
         ),

@@ -5,6 +5,7 @@ its, and Ray ends the idle workers of a driver that is gone, so that each photo 
 for new ones. It is a process of its own, since it loads little beside Ray.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from cluster.launch import controller_actor, controller_name
+from cluster.launch import NAMESPACE, controller_actor, controller_name
 from cluster.names import WorkerName
 from cluster.ray_join import join
 from cluster.settings import read_settings
@@ -22,6 +23,8 @@ from serve_app.drivers import READY
 if TYPE_CHECKING:
     from cluster.loops.in_flight import Beat
     from cluster.loops.submitter import Call, CallReturned
+
+log = logging.getLogger(__name__)
 
 UNTIL_READY_S = 60
 BEATS_AT_ONCE = 8
@@ -69,7 +72,10 @@ class ControllerActor:
             Place.CLUSTER: runner,
             Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor, name),
         }
-        self._controller = build_controller(services, submitters, nodes, runner.models.trouble, RayMetrics(), name)
+        trouble = runner.models.trouble
+        self._controller = build_controller(
+            services, submitters, nodes, trouble, RayMetrics(), name, restart_controller
+        )
         runner.models.heard, runner.models.owned = self._controller.beat, self._controller.owned
         self._controller.start()
 
@@ -80,6 +86,15 @@ class ControllerActor:
     def ready(self) -> bool:
         """True: the loops run."""
         return True
+
+
+def restart_controller(name: str) -> None:
+    """End the process of the controller of this name, if there is one; Ray starts another. A frozen one holds the
+    workers that Ray gave it, and Ray takes it for alive."""
+    try:
+        ray.kill(ray.get_actor(controller_actor(name), NAMESPACE), no_restart=False)
+    except Exception as error:  # it has gone, or Ray cannot be asked now: its queues are served in any case
+        log.info("%s could not be started anew: %s", name, error)
 
 
 def start_controllers() -> None:

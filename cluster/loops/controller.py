@@ -31,7 +31,8 @@ START_AGAIN_S = 2.0
 class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
     scheduler's tick; `held_back`: why a queue may start nothing although nodes serve it (quiet hours, weights), `""`
-    when it may; `readings`: what the meter tells to `metrics`, None where nobody measures."""
+    when it may; `restart_controller`: ends the one of this name, which is frozen, for another to begin; `readings`:
+    what the meter tells to `metrics`, None where nobody measures."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -42,6 +43,7 @@ class Surroundings:
     watch_libraries: Callable[[bool], float]
     schedule: Callable[[], float]
     held_back: Callable[[QueueName], str] = lambda queue: ""
+    restart_controller: Callable[[str], None] = lambda name: None
     readings: Callable[[Mark | None], Readings] | None = None
     metrics: Metrics = field(default_factory=Unmeasured)
 
@@ -78,7 +80,9 @@ class Controller:
         self._dispatcher.wake = self._wake
         end = self._dispatcher.on_end
         unsettled = self._settler.unsettled
-        self._keeper = Keeper(store, self.in_flight, submitters, identity, end, unsettled)
+        self._keeper = Keeper(
+            store, self.in_flight, submitters, identity, end, unsettled, restart_controller=around.restart_controller
+        )
         rescuer = Rescuer(
             store, self.in_flight, submitters, lambda: self._keeper.owned, end, on_due=self._wake, unsettled=unsettled
         )

@@ -33,7 +33,8 @@ def share_of(controller: str, present: Sequence[str]) -> set[QueueName]:
 
 
 class Keeper:
-    """`owned` is the set of queues that are ours now; another controller may hold the rest."""
+    """`owned` is the set of queues that are ours now; another controller may hold the rest. `restart_controller` is
+    told of one that was heard of and is not any more: if it is frozen, it also keeps the workers that it had."""
 
     def __init__(
         self,
@@ -44,10 +45,12 @@ class Keeper:
         on_end: Ends,
         unsettled: Callable[[], Sequence[tuple[JobId, LeaseToken]]],
         now_s: Callable[[], float] = time.monotonic,
+        restart_controller: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._store, self._in_flight, self._submitters = store, in_flight, submitters
         self._identity, self._on_end, self._unsettled = identity, on_end, unsettled
-        self._now_s = now_s
+        self._now_s, self._restart_controller = now_s, restart_controller
+        self._present: set[str] = set()
         self._owned: set[QueueName] = set()
         self._owned_until_s = float("-inf")
         self._lost: set[JobId] = set()
@@ -64,7 +67,8 @@ class Keeper:
         held: set[JobId] = set()
         began_s, before = self._now_s(), self.owned
         with self._store.transaction() as tx:
-            owned = self._own(tx, before)
+            present = self._store.present(tx, self._identity.controller, OWNERSHIP_TTL_S)
+            owned = self._own(tx, present, before)
             # in the order in which a call moves, so that one that ends meanwhile is not missed
             alive = [*self._in_flight.alive(), *self._unsettled()]
             if alive:
@@ -76,15 +80,20 @@ class Keeper:
         for change, queues in (("owns", owned - before), ("leaves to another", before - owned)):
             if queues:
                 log.info("this controller %s %s", change, ", ".join(sorted(queues)))
+        # whoever was away from the database, too, cannot tell who else was
+        for name in self._present.difference(present) if before else ():
+            log.warning("%s is not heard of any more, its queues are shared out; it is started anew", name)
+            self._restart_controller(name)
+        self._present = set(present)
         self._end_cancelled({job_id for job_id, _ in alive} - held)
         for entry in self._in_flight.overdue():
             self._give_up(entry)
         return EVERY_S
 
-    def _own(self, tx: Transaction, before: set[QueueName]) -> set[QueueName]:
+    def _own(self, tx: Transaction, present: Sequence[str], before: set[QueueName]) -> set[QueueName]:
         """Our share of the queues. Why they wait is ours to say from now on."""
         me = self._identity.controller
-        share = share_of(me, self._store.present(tx, me, OWNERSHIP_TTL_S))
+        share = share_of(me, present)
         if of_others := set(QueueName) - share:
             self._store.disown(tx, of_others, me)
         owned = self._store.own(tx, share, me, OWNERSHIP_TTL_S)

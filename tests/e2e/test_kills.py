@@ -292,11 +292,9 @@ def test_of_two_controllers_one_takes_over_from_the_other(tmp_path: Path, report
         recovery = import_with_fault(stack, make_photos(tmp_path / "first", 60, seed=300), freeze)
 
         assert_complete(stack, recovery)
-        assert len(owners(stack)) == 1
         report(f"60 photos, one of two controllers frozen: {recovery}")
-        os.kill(frozen[0], signal.SIGCONT)
-        back_s = wait_until(lambda: owners(stack).keys() == both, 60, "the queues to be shared again", stack.still_runs)
-        report(f"thawed, it has its share again after {back_s:.1f} s")
+        wait_until(lambda: owners(stack).keys() == both, 60, "the queues to be shared again", stack.still_runs)
+        assert frozen[0] not in controllers(stack), "whoever is frozen is replaced, nobody has to thaw it"
 
         recovery = import_with_fault(
             stack, make_photos(tmp_path / "second", 60, seed=301), kill_one("ray::ControllerActor")

@@ -24,9 +24,14 @@ def loops() -> Loops:
     return loops
 
 
-def keeper_of(loops: Loops, name: str = "controller", now_s: Callable[[], float] = lambda: 0.0) -> Keeper:
-    end, unsettled = loops.dispatcher.on_end, loops.settler.unsettled
-    return Keeper(loops.store, loops.in_flight, loops.submitters, Identity(name, "first"), end, unsettled, now_s)
+def keeper_of(
+    loops: Loops,
+    name: str = "controller",
+    now_s: Callable[[], float] = lambda: 0.0,
+    restart: Callable[[str], None] = lambda name: None,
+) -> Keeper:
+    end, unsettled, identity = loops.dispatcher.on_end, loops.settler.unsettled, Identity(name, "first")
+    return Keeper(loops.store, loops.in_flight, loops.submitters, identity, end, unsettled, now_s, restart)
 
 
 @pytest.fixture
@@ -36,23 +41,41 @@ def keeper(loops: Loops) -> Keeper:
 
 def test_two_controllers_share_the_queues_and_one_takes_over(loops: Loops) -> None:
     seconds = 0.0
-    one, two = keeper_of(loops, "one", lambda: seconds), keeper_of(loops, "two", lambda: seconds)
+    restarted: list[str] = []
+    one = keeper_of(loops, "one", lambda: seconds, restarted.append)
+    two = keeper_of(loops, "two", lambda: seconds)
     one.tick()
     assert one.owned == set(QueueName)
     for keeper in (two, one, two):  # the second is seen, the first lets go, the second takes
         keeper.tick()
     assert one.owned | two.owned == set(QueueName)
     assert not one.owned & two.owned
+    assert restarted == []
     assert abs(len(one.owned) - len(two.owned)) <= 1
-    loops.pass_time(OWNERSHIP_TTL_S)
-    seconds += OWNERSHIP_TTL_S
+    for _ in range(2):
+        loops.pass_time(OWNERSHIP_TTL_S / 2)
+        seconds += OWNERSHIP_TTL_S / 2
+        one.tick()
     assert two.owned == set(), "who does not renew owns nothing"
-    one.tick()
     assert one.owned == set(QueueName)
+    assert restarted == ["two"]
     for keeper in (two, one, two):  # back again
         keeper.tick()
     assert one.owned | two.owned == set(QueueName)
     assert not one.owned & two.owned
+
+
+def test_whoever_was_away_from_the_database_restarts_nobody(loops: Loops) -> None:
+    seconds = 0.0
+    restarted: list[str] = []
+    one = keeper_of(loops, "one", lambda: seconds, restarted.append)
+    two = keeper_of(loops, "two", lambda: seconds)
+    for keeper in (one, two, one):
+        keeper.tick()
+    loops.pass_time(2 * OWNERSHIP_TTL_S)
+    seconds += 2 * OWNERSHIP_TTL_S
+    one.tick()
+    assert restarted == []
 
 
 def expired(loops: Loops) -> int:
