@@ -31,11 +31,12 @@ PIL_FEATURES = ("jpg", "zlib", "libtiff", "freetype2", "littlecms2", "webp", "jp
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. `cure` is empty when all is well."""
+    """One check. `cure` is empty when all is well. `is_hint`: what is missing may be left away."""
 
     name: str
     found: str
     cure: str = ""
+    is_hint: bool = False
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -48,19 +49,25 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def report(findings: list[Finding], console: Console) -> bool:
-    """Print them; True when all is well."""
+    """Print them; True when nothing is wrong. Hints are not."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for one in findings:
-        mark = "[red]✗[/red]" if one.cure else "[green]✓[/green]"
-        table.add_row(mark, one.name, escape(one.found))
+        table.add_row(_mark(one), one.name, escape(one.found))
     console.print(table)
     for one in findings:
         if one.cure:  # no cell of the table: a path and a command must stay whole to be copied
-            console.print(f"[yellow]{one.name}[/yellow]: {escape(one.cure)}", highlight=False, soft_wrap=True)
-    return not any(one.cure for one in findings)
+            cure = f"optional, its queue waits for it: {one.cure}" if one.is_hint else one.cure
+            console.print(f"[yellow]{one.name}[/yellow]: {escape(cure)}", highlight=False, soft_wrap=True)
+    return not any(one.cure and not one.is_hint for one in findings)
+
+
+def _mark(one: Finding) -> str:
+    if not one.cure:
+        return "[green]✓[/green]"
+    return "[yellow]○[/yellow]" if one.is_hint else "[red]✗[/red]"
 
 
 def _python() -> Finding:
@@ -162,12 +169,16 @@ WITHOUT_ML = "`make run` installs it; a node without models has IMMICH_WORKERS_E
 def _models(settings: Settings) -> list[Finding]:
     """What the settings want, each with its place."""
     config = config_in_force(settings)
-    missing = {(one.model, one.wanted_path): one.fix for one in missing_models(settings, config)}
-    findings = []
-    for weights in wanted_weights(JOBS, config):
-        place = str(weights.folder(settings.model_folder))
-        findings.append(Finding(f"model, {weights.kind}", place, missing.get((weights.name, place), "")))
-    return findings
+    missing = {one.model: str(one) for one in missing_models(settings, config)}
+    return [
+        Finding(
+            f"model, {weights.kind}",
+            str(weights.folder(settings.model_folder)),
+            missing.get(weights.name, ""),
+            is_hint=True,
+        )
+        for weights in wanted_weights(JOBS, config)
+    ]
 
 
 def _shared_memory() -> Finding:

@@ -1,11 +1,13 @@
 """What the doctor says of models, on a machine as it is."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cluster.settings import Settings, read_settings
-from serve_app.cli_doctor import Finding, examine
+from serve_app.cli_doctor import Finding, examine, report
 from serve_app.services.model_files import add_model
 from tasks.ml.weights import ModelKind, Weights
 from tests.tiny_models import TRAINED
@@ -27,6 +29,7 @@ def test_a_model_that_is_missing_is_named_with_its_place_until_it_is_there(tmp_p
     missing = before["model, clip"]
     assert missing.found == str(tmp_path / "media" / "models" / "clip" / "ViT-B-32__openai")
     assert "heliostat models fetch clip ViT-B-32__openai" in missing.cure
+    assert report(list(before.values()), Console(file=StringIO()))  # without it, all else goes on
 
     weights = Weights(ModelKind.CLIP, "ViT-B-32__openai")
     add_model(tmp_path / "media" / "models", weights, TRAINED / "clip" / "tiny")

@@ -120,6 +120,13 @@ def test_a_cure_stays_whole_however_narrow_the_terminal() -> None:
     assert "…" not in printed(screen)
 
 
+def test_what_may_be_left_away_is_a_hint_and_nothing_is_wrong() -> None:
+    screen = console()
+    assert report([Finding("model, ocr", "/models/ocr/a", "put det.onnx there", is_hint=True)], screen)
+    assert "✗" not in printed(screen)
+    assert "model, ocr: optional, its queue waits for it: put det.onnx there" in printed(screen).splitlines()
+
+
 def test_only_new_failures_are_told_of() -> None:
     before = [Queue("ocr", False, 0, 0, 0, 2), Queue("library", False, 0, 0, 0, 1)]
     after = [Queue("ocr", False, 0, 0, 0, 5), Queue("library", False, 0, 0, 0, 1), Queue("search", False, 0, 0, 0, 1)]
