@@ -24,7 +24,7 @@ HeliostatError
 │   ├── OutOfMemory            the job was killed for memory; retried alone
 │   ├── NoSpace                a disk is full
 │   └── IndexAway              the index of embeddings does not answer; its rows do
-├── ModelUnavailable           a model's weights are not in the model folder; no attempt is lost, the job waits for them
+├── ModelUnavailable           a model's weights are missing or damaged; no attempt is lost, the job waits for them
 ├── TemplateInvalid            a storage template does not parse, or does not say where a file lies
 ├── PathEscapes                a path leaves the folder it must stay in
 ├── LeaseLost                  another attempt holds the job; nothing of this one counts
@@ -179,11 +179,12 @@ class IndexAway(Transient):
 
 
 class ModelUnavailable(HeliostatError):
-    """Weights are missing. `model`: by Immich's name; `wanted_path`: where they should lie; `fix`: what to do."""
+    """Weights are missing or damaged. `model`: by Immich's name; `wanted_path`: where they lie, or should; `fix`: why
+    they cannot be loaded, and what to do."""
 
     def __init__(self, model: str, wanted_path: object, fix: str) -> None:
         self.model, self.wanted_path, self.fix = model, str(wanted_path), fix
-        super().__init__(f"the model {model} is not at {self.wanted_path}: {fix}")
+        super().__init__(f"the model {model} cannot be loaded from {self.wanted_path}: {fix}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         return type(self), (self.model, self.wanted_path, self.fix)

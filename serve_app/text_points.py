@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.ml.clip import load_text_encoder
 from tasks.ml.loaded import LoadedModels
+from tasks.ml.weights import ModelKind, Weights, find_weights, stamp
 
 Point = NDArray[np.float32]
 
@@ -48,8 +49,9 @@ class LocalTexts:
         """One per text, in one go."""
         threads = len(os.sched_getaffinity(0))
         with self._lock:  # one model, one thread at a time
+            files = find_weights(model_folder, Weights(ModelKind.CLIP, model))  # what lies there counts, not what lay
             encoder = self._models.get(
-                "clip", (model_folder, model), lambda: load_text_encoder(model_folder, model, threads)
+                "clip", (model, stamp(files)), lambda: load_text_encoder(model_folder, model, threads)
             )
             return list(encoder.embed(words))
 

@@ -49,10 +49,17 @@ class MissingWeights:
     def _look(self, queue: QueueName) -> str:
         for weights in wanted_weights(self._jobs_of[queue], self._config()):
             try:
-                folder = find_weights(self._model_folder, weights)
+                files = find_weights(self._model_folder, weights)
+                new = is_being_written(files)
             except ModelUnavailable as missing:
-                return str(missing)
-            if is_being_written(folder):
+                broken = Path(missing.wanted_path)
+                if not broken.is_file() or not is_being_written([broken]):
+                    return str(missing)
+                new = True
+            except FileNotFoundError as gone:
+                return f"the model {weights.name} was just taken away: {gone.filename}"
+            if new:
+                folder = weights.folder(self._model_folder)
                 return (
                     f"the model {weights.name} has just been put into {folder}: it is looked at again when it is whole"
                 )

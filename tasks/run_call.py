@@ -105,7 +105,7 @@ def _worked(
     outcome: Outcome
     match returned:
         case ModelUnavailable():  # no fault of the job: it waits until somebody brings the weights
-            outcome = Snooze(MODEL_AGAIN_S, str(returned))
+            outcome = Snooze(MODEL_AGAIN_S, str(returned), whole_queue=True)
         case Exception():
             outcome = _crashed(returned, getattr(given, "original_file_name", ""), node, duration_ms, peak_memory_mb)
             subject = ticket.asset_id or f"job {ticket.job_id}"

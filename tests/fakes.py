@@ -115,6 +115,7 @@ class Loops:
     specs: Sequence[JobSpec]
     follow: Pipeline = nothing_follows
     concurrency: int = 2
+    hold_s: float = 60.0
     cpus: float = 8.0
     media_present: bool = True
     seconds: float = 0.0
@@ -143,6 +144,7 @@ class Loops:
             cpus=lambda: self.cpus,
             media_present=lambda: self.media_present,
             held_back=lambda queue: self.held_back.get(queue, ""),
+            hold_s=self.hold_s,
         )
 
     def enqueue(self, *jobs: NewJob) -> None:

@@ -218,6 +218,7 @@ def inline_stack(database_url: str, folder: Path, threads: int = 1, **environ: s
         concurrency=lambda queue: 2 * threads,
         cpus=lambda: 2.0 * threads,
         media_present=lambda: True,
+        hold_s=0.0,
     )
     yield Stack(database, store, media, clock, stored_config, owner, dispatcher, settler, vectors, seen)
     runner.close()

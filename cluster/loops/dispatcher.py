@@ -35,6 +35,8 @@ TICKS_APART_S = 0.02
 """From the begin of one tick that leased to the next, unless half of what is out ends before: what becomes free
 meanwhile shares a transaction, and no worker waits for it."""
 LOOK_EVERY_S = 0.004
+HOLD_S = 30.0
+"""So long nothing of a queue is tried after a worker said that none of it can run."""
 CALLS_AHEAD = 2.0
 """How much more than the CPUs may be out: a call that waits in Ray's line keeps its worker busy between two calls."""
 
@@ -63,6 +65,7 @@ class Dispatcher:
         cpus: Callable[[], float],
         media_present: Callable[[], bool],
         held_back: Callable[[QueueName], str] = lambda queue: "",
+        hold_s: float = HOLD_S,
     ) -> None:
         self._store, self._handlers, self._submitters = store, handlers, submitters
         self._settler, self._in_flight, self._identity = settler, in_flight, identity
@@ -70,6 +73,7 @@ class Dispatcher:
         self._media_present, self._held_back = media_present, held_back
         self._turn = 0
         self._said: dict[QueueName, str] = {}
+        self._hold_s, self._held_until = hold_s, dict[QueueName, tuple[float, str]]()
         self.wake: Callable[[], None] = lambda: None
         self._specs_of: dict[QueueName, list[JobSpec]] = {}
         for handler in handlers.values():
@@ -115,8 +119,15 @@ class Dispatcher:
             return
         if isinstance(end, CallLost) and entry.beat is not None:
             end = replace(end, node=end.node or entry.beat.node)
+        self._note_hold(end)
         self._settler.put(end)
         self.wake()
+
+    def _note_hold(self, end: CallEnd) -> None:
+        outcomes = [result.outcome for result in end.results] if isinstance(end, CallReturned) else []
+        for one in outcomes:
+            if isinstance(one, Snooze) and one.whole_queue:
+                self._held_until[end.call.queue] = (time.monotonic() + self._hold_s, one.reason)
 
     def _lease(
         self, slots: Mapping[QueueName, int], waiting: Mapping[QueueName, int], room: float
@@ -250,7 +261,14 @@ class Dispatcher:
         """Why each of these queues cannot start what waits in it, `""` when it can."""
         nodes = {queue: self._submitters[Place.CLUSTER].nodes_for(queue) for queue in queues}
         media = not nodes or self._media_present()
-        return {queue: _reason(queue, count, media) or self._held_back(queue) for queue, count in nodes.items()}
+        return {
+            queue: _reason(queue, count, media) or self._held_back(queue) or self._hold(queue)
+            for queue, count in nodes.items()
+        }
+
+    def _hold(self, queue: QueueName) -> str:
+        until_s, reason = self._held_until.get(queue, (0.0, ""))
+        return reason if time.monotonic() < until_s else ""
 
     def _explain(self, reasons: Mapping[QueueName, str]) -> None:
         """Write down why queues wait, when that changed."""

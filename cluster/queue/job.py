@@ -202,10 +202,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """Not now: try again after `seconds`. No attempt is counted; the queue shows `reason`."""
+    """Not now: try again after `seconds`. No attempt is counted; the queue shows `reason`. `whole_queue`: no other job
+    of the queue could run either, so none is tried for a while."""
 
     seconds: float
     reason: str
+    whole_queue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

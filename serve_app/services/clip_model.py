@@ -13,18 +13,21 @@ from cluster.errors import BadRequest
 from cluster.queue.store import QueueStore
 from cluster.system_config import SystemConfig
 from tasks.jobs.smart_search import forget_others, model_of
-from tasks.ml.clip_names import clip_model
+from tasks.ml.clip_names import clip_model, why_never_here
 
 log = logging.getLogger(__name__)
 
 
-def check_model(config: SystemConfig) -> None:
-    """Raises BadRequest for a name that nobody knows, as Immich says it."""
+def check_model(config: SystemConfig, before: SystemConfig) -> None:
+    """Raises BadRequest for a name that nobody knows, as Immich says it, and for one that is chosen now and that
+    nothing here can run. With one that came with a stored config, all else may still be saved: its queue says why."""
     name = config.machine_learning.clip.model_name
     if clip_model(name) is None:
         raise BadRequest(
             f"Unknown CLIP model: {name}. Please check the model name for typos and confirm this is a supported model."
         )
+    if model_of(config) != model_of(before) and (why := why_never_here(name)):
+        raise BadRequest(f"The CLIP model {name} cannot be used: {why}. Choose another.")
 
 
 def let_go_of_others(session: Session, store: QueueStore, config: SystemConfig) -> None:

@@ -3,7 +3,6 @@
 It is put together in a folder beside the others, held against its SHA-256 sums, and renamed into place.
 """
 
-import json
 import shutil
 import tempfile
 import zipfile
@@ -83,8 +82,8 @@ def models_in(model_folder: Path, *, verify: bool) -> list[FoundModel]:
             try:
                 look(model_folder, weights)
             except ModelUnavailable as missing:
-                trouble = missing.fix
-            size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+                trouble = _said(missing, weights)
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             found.append(FoundModel(weights, size, trouble))
     return found
 
@@ -228,32 +227,23 @@ def _staged(model_folder: Path, weights: Weights) -> Iterator[Path]:
         _check(Path(workshop), weights)
         write_manifest(staging)
         if final.exists():
-            final.rename(Path(workshop) / "before")
+            final.rename(before := Path(workshop) / "before")
+            for folder in _subfolders(before):  # Immich's own, where this is its model cache
+                folder.rename(staging / folder.name)
         staging.rename(final)
 
 
 def _check(workshop: Path, weights: Weights) -> None:
     try:
-        folder = checked_weights(workshop, weights)
+        checked_weights(workshop, weights)
     except ModelUnavailable as missing:
-        raise Refused(f"{weights.name} is not whole: {missing.fix.partition(', or run')[0]}") from missing
+        raise Refused(f"{weights.name} is not whole: {_said(missing, weights).partition(', or run')[0]}") from missing
+    folder = weights.folder(workshop)
     if unknown := set(read_manifest(folder)) - {path.name for path in folder.iterdir()}:
         raise Refused(f"{MANIFEST} names {', '.join(sorted(unknown))}, which is not there")
-    for path in folder.glob("*.safetensors"):
-        if not is_whole_safetensors(path):
-            raise Refused(f"{path.name} is cut short or no safetensors file")
 
 
-def is_whole_safetensors(path: Path) -> bool:
-    """Its header parses and says as many bytes as there are. Source: the format's description."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-        if not 2 <= header_bytes <= size - 8:
-            return False
-        try:
-            header = json.loads(file.read(header_bytes))
-            last = max((entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return False
-    return bool(8 + header_bytes + last == size)
+def _said(missing: ModelUnavailable, weights: Weights) -> str:
+    """What is wrong in a model's folder, where it is one file with its name."""
+    name = Path(missing.wanted_path).name
+    return missing.fix if name == weights.folder_name else f"{name}: {missing.fix}"

@@ -34,11 +34,11 @@ def save_config(services: Services, raw: dict[str, Any], by: Caller | None = Non
         raise BadRequest("Cannot update configuration while IMMICH_CONFIG_FILE is in use")
     config = validate(raw)
     _check_storage_template(config)
-    check_model(config)
     with services.database.session(durable=True) as session:
         if settings.log_level is not None and config.logging != system.read_config(session, settings).logging:
             raise BadRequest("Logging cannot be changed while the environment variable IMMICH_LOG_LEVEL is set.")
         before = system.read_config(session, settings)
+        check_model(config, before)
         checked_versions = before.new_version_check.enabled
         system.write_config(session, settings, config)
         if config.new_version_check.enabled and not checked_versions:

@@ -26,7 +26,7 @@ from tasks.job import NO_FACTS, Context, Job, RowJob
 from tasks.missing import Missing
 from tasks.ml.faces import FaceModel, FoundFace, load_faces
 from tasks.ml.picture import Pixels, read_picture
-from tasks.ml.weights import ModelKind, Weights, checked_weights, find_weights
+from tasks.ml.weights import ModelKind, Weights, find_weights, stamp
 from tasks.pipeline import GONE, recognize_face, recognize_faces, uploaded_or_notify
 from tasks.queue_all import PAGE, cursor, queue_all_spec, queue_page
 from tasks.tools import Tools
@@ -171,11 +171,9 @@ def _find(inputs: Sequence[DetectInput], pictures: Sequence[Pixels], tools: Tool
 
 def _model(given: DetectInput, tools: Tools) -> FaceModel:
     weights = Weights(ModelKind.FACES, given.model)
-    find_weights(given.model_folder, weights)  # also while the model is held: who took it away wants it gone
-    key = (given.model_folder, given.model, tools.threads)
-    return tools.models.get(
-        "faces", key, lambda: load_faces(checked_weights(given.model_folder, weights), tools.threads)
-    )
+    files = find_weights(given.model_folder, weights)  # also while the model is held: what lies there counts
+    key = (given.model, stamp(files), tools.threads)
+    return tools.models.get("faces", key, lambda: load_faces(given.model_folder, given.model, tools.threads))
 
 
 def save(context: Context, lease: Lease, output: Faces) -> frozenset[Fact]:

@@ -23,7 +23,7 @@ from tasks.job import NO_FACTS, Context, Job, RowJob
 from tasks.missing import Missing
 from tasks.ml.ocr import BUNDLED, PrintedLine, TextReader, ocr_files
 from tasks.ml.picture import read_picture
-from tasks.ml.weights import ModelKind, Weights
+from tasks.ml.weights import ModelKind, Weights, stamp
 from tasks.pipeline import GONE
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
@@ -124,11 +124,10 @@ def work(given: TextInput, tools: Tools) -> tuple[PrintedLine, ...]:
 
 def load_reader(given: TextInput, tools: Tools) -> TextReader:
     """The model of this process. Raises ModelUnavailable."""
-    return tools.models.get(
-        "ocr",
-        (given.model_folder, given.model_name, tools.threads),
-        lambda: TextReader(ocr_files(given.model_folder, given.model_name), tools.threads),
-    )
+    folder, name = given.model_folder, given.model_name
+    files = ocr_files(folder, name)  # also while a model is held: what lies there counts
+    key = (name, stamp([files.detection, files.recognition]), tools.threads)
+    return tools.models.get("ocr", key, lambda: TextReader(ocr_files(folder, name, verify=True), tools.threads))
 
 
 def save(context: Context, lease: Lease, output: tuple[PrintedLine, ...]) -> frozenset[Fact]:

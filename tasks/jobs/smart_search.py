@@ -42,7 +42,8 @@ from tasks.media.sampled_frames import sample_frames
 from tasks.missing import Missing
 from tasks.ml.clip import ImageEncoder, load_image_encoder
 from tasks.ml.clip_pixels import pixels_of
-from tasks.ml.weights import ModelKind, Weights, clean_name
+from tasks.ml.model_names import clean_name
+from tasks.ml.weights import ModelKind, Weights, find_weights, stamp
 from tasks.pipeline import GONE
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
@@ -193,7 +194,8 @@ def work_batch(inputs: Sequence[PreviewInput], tools: Tools) -> Sequence[Point |
 
 def _encoder(given: PreviewInput, tools: Tools) -> ImageEncoder:
     model, folder = given.model, Path(given.model_folder)
-    key = (model, folder, tools.threads)
+    files = find_weights(folder, Weights(ModelKind.CLIP, model))  # also while the model is held: what lies there counts
+    key = (model, stamp(files), tools.threads)
     return tools.models.get("clip", key, lambda: load_image_encoder(folder, model, tools.threads))
 
 

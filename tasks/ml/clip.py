@@ -26,7 +26,7 @@ from tasks.ml.clip_names import clip_model
 from tasks.ml.clip_pixels import RESAMPLING, View, pixels_of_file
 from tasks.ml.picture import Pixels
 from tasks.ml.torchvision_operators import define_missing_operators
-from tasks.ml.weights import ModelKind, Weights, checked_weights
+from tasks.ml.weights import ModelKind, Weights, checked_weights, damaged
 
 log = logging.getLogger(__name__)
 
@@ -128,13 +128,15 @@ def load_image_encoder(model_folder: Path, name: str, threads: int, runtime: Run
     Raises ModelUnavailable when weights are missing, damaged or another model's.
     """
     chosen = runtime or best_runtime()
-    model = _open_model(model_folder, name, threads, NUMBERS[chosen])
-    view, module = _view(model.visual.preprocess_cfg), _from_pixels(model.visual)
-    del model  # and with it the half that reads texts
-    if chosen is Runtime.ONNX and not _fits_onnx(module):
-        chosen = Runtime.FLOAT32
-    compute = _COMPUTE[chosen](module, view, threads)
-    compute(np.zeros((1, view.side_px, view.side_px, 3), np.uint8))  # what is set up at first use is set up now
+    with _loading(name, Weights(ModelKind.CLIP, name).folder(model_folder)):
+        model = _open_model(model_folder, name, threads, NUMBERS[chosen])
+        view, module = _view(model.visual.preprocess_cfg), _from_pixels(model.visual)
+        del model  # and with it the half that reads texts
+        if chosen is Runtime.ONNX and not _fits_onnx(module):
+            chosen = Runtime.FLOAT32
+        compute = _COMPUTE[chosen](module, view, threads)
+        # what is set up at first use is set up now
+        _require_numbers(compute(np.zeros((1, view.side_px, view.side_px, 3), np.uint8)))
     log.info("%s embeds pictures with %s", name, chosen)
     return ImageEncoder(view, compute, threads)
 
@@ -143,21 +145,38 @@ def load_text_encoder(model_folder: Path, name: str, threads: int) -> TextEncode
     """As `load_image_encoder`, for texts."""
     runtime = best_runtime()
     numbers = "bfloat16" if runtime is Runtime.OPENVINO else NUMBERS[runtime]
-    model = _open_model(model_folder, name, threads, numbers)
-    import torch
+    with _loading(name, Weights(ModelKind.CLIP, name).folder(model_folder)):
+        model = _open_model(model_folder, name, threads, numbers)
+        import torch
 
-    tokenizer = _open_tokenizer(Weights(ModelKind.CLIP, name).folder(model_folder), name)
-    del model.visual
-    device = "cuda" if runtime is Runtime.CUDA else "cpu"
-    model = model.to(device)
-    encode = _encode_until_end if _ends_early(model) else type(model).encode_text
+        tokenizer = _open_tokenizer(Weights(ModelKind.CLIP, name).folder(model_folder), name)
+        del model.visual
+        device = "cuda" if runtime is Runtime.CUDA else "cpu"
+        model = model.to(device)
+        encode = _encode_until_end if _ends_early(model) else type(model).encode_text
 
-    def compute(tokens: Any) -> Embeddings:
-        with torch.inference_mode():
-            return _numbers(encode(model, tokens.to(device)))
+        def compute(tokens: Any) -> Embeddings:
+            with torch.inference_mode():
+                return _numbers(encode(model, tokens.to(device)))
 
-    compute(tokenizer(["a photo"]))
+        _require_numbers(compute(tokenizer(["a photo"])))
     return TextEncoder(tokenizer, compute)
+
+
+@contextmanager
+def _loading(name: str, folder: Path) -> Iterator[None]:
+    """Whatever a file that is damaged, or another model's, makes the libraries raise becomes ModelUnavailable."""
+    try:
+        yield
+    except (HeliostatError, ImportError):
+        raise
+    except Exception as error:
+        raise damaged(name, folder, error) from error
+
+
+def _require_numbers(points: Embeddings) -> None:
+    if not np.isfinite(points).all():
+        raise ValueError("what it answers are no numbers")
 
 
 def _open_model(model_folder: Path, name: str, threads: int, numbers: str = "float32") -> Any:
@@ -165,21 +184,16 @@ def _open_model(model_folder: Path, name: str, threads: int, numbers: str = "flo
 
     It is made in the numbers that it works in before its weights are read: that takes two thirds of the memory.
     """
-    folder = checked_weights(model_folder, Weights(ModelKind.CLIP, name))
+    weights = Weights(ModelKind.CLIP, name)
+    checked_weights(model_folder, weights)
     define_missing_operators()
     import open_clip
     import torch
 
     torch.set_num_threads(threads)
-    try:
-        _check_description(folder, name)
-        model: Any = open_clip.create_model(
-            f"local-dir:{folder}", require_pretrained=True, precision=PRECISION[numbers]
-        )
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # what a damaged file makes them raise is of no common kind
-        raise ModelUnavailable(name, folder, f"it does not load ({error}); fetch or add the model again") from error
+    folder = weights.folder(model_folder)
+    _check_description(folder, name)
+    model: Any = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, precision=PRECISION[numbers])
     return model.eval().requires_grad_(False)
 
 
@@ -188,19 +202,29 @@ def _open_tokenizer(folder: Path, name: str) -> Any:
 
     try:
         return open_clip.get_tokenizer(f"local-dir:{folder}")
-    except Exception as error:  # those of other makers lack a library, or files, each in its own way
-        fix = f"its tokenizer does not load ({error}); put its files there, or choose another model in the settings"
+    except Exception as error:  # those of other makers lack files, each in its own way
+        fix = f"its tokenizer does not load ({error}): put its files there, or choose another model in the settings"
         raise ModelUnavailable(name, folder, fix) from error
 
 
 def _check_description(folder: Path, name: str) -> None:
-    """The folder has the model of that name, as far as its description tells. Raises ModelUnavailable."""
+    """The folder has the model of that name, as far as its description tells, and its texts can be read here: without
+    them pictures would be embedded in vain. Raises ModelUnavailable."""
     import open_clip
 
     known = clip_model(name)
     if known is None or known.architecture is None:
         raise ModelUnavailable(name, folder, "nothing here can run it, choose another in the settings")
-    given = json.loads((folder / CONFIG).read_text())["model_cfg"]
+    try:
+        given = json.loads((folder / CONFIG).read_text())["model_cfg"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(name, folder / CONFIG, f"{type(error).__name__}: {error}") from error
+    if given["text_cfg"].get("hf_tokenizer_name") and find_spec("transformers") is None:
+        fix = (
+            "its texts need the Python library transformers, which this node has not: `pip install transformers` on "
+            "nodes for machine learning, or choose another model in the settings"
+        )
+        raise ModelUnavailable(name, folder, fix)
     if given["embed_dim"] != known.dimensions:
         fix = f"the files are another model's: they give {given['embed_dim']} numbers, it gives {known.dimensions}"
         raise ModelUnavailable(name, folder, fix)

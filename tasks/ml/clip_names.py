@@ -6,7 +6,7 @@ Source: spec/jobs-ml.md §4; open_clip's list of pretrained models.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.ml.weights import clean_name
+from tasks.ml.model_names import clean_name
 
 DIMENSIONS: Mapping[int, tuple[str, ...]] = {
     512: (
@@ -90,6 +90,10 @@ QUICK_GELU = frozenset(
 Without it these models load, answer, and find nothing."""
 
 
+HUB_ALONE = ("xlm-roberta-", "nllb-")
+"""How open_clip's names of architectures begin whose text half it makes by the description of another model."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClipModel:
     """A model by Immich's name. `architecture` and `tag` are open_clip's; None: it is in another library's format."""
@@ -103,6 +107,23 @@ class ClipModel:
 def clip_model(name: str) -> ClipModel | None:
     """The model of this name; None for one that Immich does not know."""
     return _MODELS.get(clean_name(name))
+
+
+def why_never_here(name: str) -> str:
+    """Why a model that Immich knows cannot run here, whatever lies in the model folder; `""`: it can."""
+    model = clip_model(name)
+    if model is None:
+        return ""
+    if model.architecture is None:
+        return "it is in M-CLIP's format, which nothing here reads"
+    if model.architecture.startswith(HUB_ALONE):
+        return "the text half of it is described on a hub alone, and models are loaded from files here"
+    return ""
+
+
+def needs_transformers(name: str) -> bool:
+    """Whether its words are cut by a tokenizer that the Python library transformers reads, which is not ours."""
+    return "siglip" in clean_name(name).lower()
 
 
 def _model(name: str, dimensions: int) -> ClipModel:

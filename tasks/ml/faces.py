@@ -1,6 +1,7 @@
 """Faces in pictures: where they are, and for each a point that is near those of the same person.
 
-A pack is a folder with a detector and a recogniser in insightface's formats (SCRFD, ArcFace), read by its own loader.
+A pack is a detector and a recogniser in insightface's formats (SCRFD, ArcFace), read by its own loader: side by side in
+one folder, or each in its own as in Immich's model cache.
 The weights that insightface publishes are for non-commercial research only. Source: spec/jobs-ml.md §2.
 """
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from cluster.errors import ModelUnavailable
 from tasks.ml.picture import Pixels
+from tasks.ml.weights import ModelKind, Weights, checked_weights, damaged
 
 DETECTION_PX = 640
 """Pictures are shrunk into a square of this side to look for faces."""
@@ -82,23 +84,61 @@ class FaceModel:
         return found
 
 
-def load_faces(folder: Path, threads: int) -> FaceModel:
-    """The pack in `folder`, whose files are there. Raises ModelUnavailable when they are not what they should be."""
+def load_faces(model_folder: Path, name: str, threads: int) -> FaceModel:
+    """The pack of this name. Raises ModelUnavailable when files are missing, or not what they should be."""
+    weights = Weights(ModelKind.FACES, name)
+    files, folder = checked_weights(model_folder, weights), weights.folder(model_folder)
+    try:
+        models = _models(folder, files, threads)
+        speechless = [task for task, model in models.items() if not _answers_with_numbers(model)]
+    except ImportError:
+        raise
+    except Exception as error:  # insightface asserts, onnxruntime has errors of its own without a common name
+        raise damaged(name, _unreadable(files) or folder, error or "it holds no detector") from error
+    if lacking := [task for task in TASKS if task not in models]:
+        raise ModelUnavailable(name, folder, f"put a model for {' and '.join(lacking)} there")
+    if speechless:
+        raise damaged(name, folder, f"the model for {' and '.join(speechless)} answers without numbers")
+    return FaceModel(models["detection"], models["recognition"])
+
+
+def _models(folder: Path, files: Sequence[Path], threads: int) -> dict[str, Any]:
+    """By task, as insightface's own loaders give them: of a folder with all files, else of each file in its own."""
     import onnxruntime
     from insightface.app import FaceAnalysis
+    from insightface.model_zoo import get_model
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    try:
+    if all(path.parent == folder for path in files):
         analysis = FaceAnalysis(name=str(folder), allowed_modules=list(TASKS), sess_options=options)
-    except Exception as error:  # insightface asserts, onnxruntime has errors of its own without a common name
-        raise ModelUnavailable(
-            folder.name, folder, f"its files are no face models ({error or 'no detector'})"
-        ) from error
-    if lacking := [task for task in TASKS if task not in analysis.models]:
-        raise ModelUnavailable(folder.name, folder, f"put a model for {' and '.join(lacking)} there")
-    analysis.prepare(ctx_id=0, det_size=(DETECTION_PX, DETECTION_PX))
-    return FaceModel(analysis.models["detection"], analysis.models["recognition"])
+        models: dict[str, Any] = analysis.models
+    else:
+        loaded = [get_model(str(path), sess_options=options) for path in files]
+        models = {model.taskname: model for model in loaded if model is not None and model.taskname in TASKS}
+    for task, model in models.items():
+        model.prepare(0, **({"input_size": (DETECTION_PX, DETECTION_PX)} if task == "detection" else {}))
+    return models
+
+
+def _unreadable(files: Sequence[Path]) -> Path | None:
+    """The file that is no network; who loads them all does not always say which."""
+    import onnxruntime
+
+    for path in files:
+        try:
+            onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception:
+            return path
+    return None
+
+
+def _answers_with_numbers(model: Any) -> bool:
+    """Tried on a blank: of a damaged pack every picture would be one without faces."""
+    side = DETECTION_PX if model.taskname == "detection" else model.input_size[0]
+    given = model.session.get_inputs()[0]
+    blank = np.zeros((1, 3, side, side), np.uint8 if "uint8" in given.type else np.float32)
+    return all(bool(np.isfinite(made).all()) for made in model.session.run(None, {given.name: blank}))
 
 
 def _has_direction(embedding: NDArray[np.float32]) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cluster.errors import ModelUnavailable
 from tasks.ml.picture import Pixels
-from tasks.ml.weights import ModelKind, Weights, checked_weights, find_weights
+from tasks.ml.weights import ModelKind, Weights, checked_weights, damaged, find_weights
 
 MULTIPLE_PX = 32
 """Of which the detector's sides are multiples."""
@@ -38,8 +38,9 @@ Corners = tuple[float, float, float, float, float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class OcrFiles:
-    """The two networks, each an ONNX file; the recogniser's holds its letters."""
+    """The two networks of a model, each an ONNX file; the recogniser's holds its letters. `name`: Immich's."""
 
+    name: str
     detection: Path
     recognition: Path
 
@@ -59,20 +60,23 @@ BUNDLED = frozenset({"PP-OCRv6_small", "PP-OCRv5_mobile", "EN__PP-OCRv5_mobile",
 languages that it reads, for which it stands in."""
 
 
-def ocr_files(model_folder: Path, name: str) -> OcrFiles:
-    """What lies in the model folder under this name, else what RapidOCR brings, for the BUNDLED names.
+def ocr_files(model_folder: Path, name: str, *, verify: bool = False) -> OcrFiles:
+    """What lies in the model folder under this name, else what RapidOCR brings, for the BUNDLED names. `verify`: read
+    the files and compare their sums.
 
     Raises ModelUnavailable, also where RapidOCR is not installed.
     """
     weights = Weights(ModelKind.OCR, name)
-    try:
-        find_weights(model_folder, weights)
-    except ModelUnavailable:
-        if name in BUNDLED:
-            return _bundled_files(name)
-        raise
-    folder = checked_weights(model_folder, weights)
-    return OcrFiles(min(folder.glob("det*.onnx")), min(folder.glob("rec*.onnx")))
+    if name in BUNDLED and not any(weights.folder(model_folder).rglob("*.onnx")):
+        return _bundled_files(name)
+    files = (checked_weights if verify else find_weights)(model_folder, weights)
+    detection, recognition = (next(path for path in files if _part(path).startswith(part)) for part in ("det", "rec"))
+    return OcrFiles(name, detection, recognition)
+
+
+def _part(path: Path) -> str:
+    """What a network is for: in its own name, or in its folder's."""
+    return path.parent.name if path.stem == "model" else path.name
 
 
 def _bundled_files(name: str) -> OcrFiles:
@@ -80,16 +84,18 @@ def _bundled_files(name: str) -> OcrFiles:
     if spec is None or not spec.submodule_search_locations:
         raise ModelUnavailable(name, "rapidocr", "this node is set up without machine learning: `cluster/setup.sh run`")
     folder = Path(spec.submodule_search_locations[0]) / "models"
-    return OcrFiles(folder / "PP-OCRv6_det_small.onnx", folder / "PP-OCRv6_rec_small.onnx")
+    return OcrFiles(name, folder / "PP-OCRv6_det_small.onnx", folder / "PP-OCRv6_rec_small.onnx")
 
 
 class TextReader:
     """Both networks, loaded, each with so many threads. Raises ModelUnavailable for files that are no such networks."""
 
     def __init__(self, files: OcrFiles, threads: int) -> None:
-        self._detection = _Network(files.detection, threads)
-        self._recognition = _Network(files.recognition, threads)
+        self._detection = _Network(files.name, files.detection, threads)
+        self._recognition = _Network(files.name, files.recognition, threads)
         self._decode = self._decoder()
+        self._detection.require_numbers(MULTIPLE_PX, MULTIPLE_PX)
+        self._recognition.require_numbers(LINE_HEIGHT_PX, LINE_WIDTH_PX)
 
     def read(
         self, picture: Pixels, *, max_resolution: int, min_detection_score: float, min_recognition_score: float
@@ -150,7 +156,7 @@ class TextReader:
 class _Network:
     """An ONNX file in ONNX Runtime, on a GPU where that is built for one."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, name: str, path: Path, threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -160,28 +166,33 @@ class _Network:
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         here = [name for name in wanted if name in onnxruntime.get_available_providers()]
-        self._path = path
+        self._name, self._path = name, path
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=here)
+            self._input = self._session.get_inputs()[0].name
         except Exception as error:  # ONNX Runtime has a class for each way in which a file is no network
-            raise _unusable(path, str(error)) from error
-        self._input = self._session.get_inputs()[0].name
+            raise damaged(name, path, error) from error
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """`batch`: (n, 3, height, width)."""
         made: NDArray[np.float32] = self._session.run(None, {self._input: np.ascontiguousarray(batch)})[0]
         return made
 
+    def require_numbers(self, height: int, width: int) -> None:
+        """Try it on a blank. Raises ModelUnavailable: by a damaged one, no picture would have any text."""
+        try:
+            answer = self.run(np.zeros((1, 3, height, width), np.float32))
+        except Exception as error:
+            raise damaged(self._name, self._path, error) from error
+        if not np.isfinite(answer).all():
+            raise damaged(self._name, self._path, "it answers without numbers")
+
     def letters(self) -> list[str]:
         """What the recogniser's classes stand for."""
         said: str | None = self._session.get_modelmeta().custom_metadata_map.get("character")
         if said is None:
-            raise _unusable(self._path, "its metadata name no letters, as those of RapidOCR's files do")
+            raise damaged(self._name, self._path, "its metadata name no letters, as those of RapidOCR's files do")
         return said.splitlines()
-
-
-def _unusable(path: Path, reason: str) -> ModelUnavailable:
-    return ModelUnavailable(path.parent.name, path, f"it cannot be used ({reason}), fetch or add the model again")
 
 
 def detected_size(width: int, height: int, max_resolution: int) -> tuple[int, int] | None:

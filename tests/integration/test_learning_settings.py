@@ -56,6 +56,23 @@ def test_what_is_no_setting_is_refused_with_its_name(api: ApiClient, path: str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("ViT-B-32__nobody", "Unknown CLIP model: ViT-B-32__nobody."),
+        ("LABSE-Vit-L-14", "The CLIP model LABSE-Vit-L-14 cannot be used: it is in M-CLIP's format"),
+        ("immich-app/nllb-clip-large-siglip::mrl", "cannot be used: the text half of it is described on a hub alone"),
+    ],
+)
+def test_a_clip_model_that_nothing_here_runs_is_refused_with_the_reason(api: ApiClient, name: str, why: str) -> None:
+    admin = api.sign_up()
+    answer = admin.put("/system-config", changed(admin.get("/system-config").json(), "clip.modelName", name))
+    assert answer.status_code == 400
+    assert why in answer.json()["message"]
+    kept = changed(admin.get("/system-config").json(), "clip.modelName", "ViT-B-16-SigLIP2__webli")
+    assert admin.put("/system-config", kept).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("switch", "off"),
     [
         ("enabled", FEATURES),

@@ -1,7 +1,6 @@
 """Models come into the model folder whole or not at all: from a hub that answers as the real one, and from files."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -15,19 +14,14 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import Refused
-from serve_app.services.model_files import add_model, hub_source, is_whole_safetensors, models_in
+from serve_app.services.model_files import add_model, hub_source, models_in
 from tasks.ml.weights import MANIFEST, ModelKind, Weights, checked_weights, read_manifest
 from tests.shared_media import REPOSITORY
+from tests.weight_files import cut_short, onnx, safetensors
 
 CLIP = Weights(ModelKind.CLIP, "ViT-B-32__openai")
 FACES = Weights(ModelKind.FACES, "buffalo_s")
-
-
-def safetensors(numbers: bytes = b"\0" * 16) -> bytes:
-    header = json.dumps(
-        {"w": {"dtype": "F16", "shape": [len(numbers) // 2], "data_offsets": [0, len(numbers)]}}
-    ).encode()
-    return len(header).to_bytes(8, "little") + header + numbers
+DETECTOR, RECOGNIZER = onnx(b"a detector"), onnx(b"a recognizer")
 
 
 @dataclass
@@ -95,8 +89,8 @@ def heliostat(folder: Path, hub_address: str, *arguments: str) -> subprocess.Com
 
 
 def put_faces(hub: Hub) -> None:
-    hub.files["immich-app/buffalo_s/detection/model.onnx"] = b"a detector"
-    hub.files["immich-app/buffalo_s/recognition/model.onnx"] = b"a recognizer"
+    hub.files["immich-app/buffalo_s/detection/model.onnx"] = DETECTOR
+    hub.files["immich-app/buffalo_s/recognition/model.onnx"] = RECOGNIZER
 
 
 def test_a_model_is_fetched_whole_with_its_sums_and_its_licence(hub: Hub, tmp_path: Path) -> None:
@@ -107,10 +101,10 @@ def test_a_model_is_fetched_whole_with_its_sums_and_its_licence(hub: Hub, tmp_pa
 
     folder = tmp_path / "models" / "facial-recognition" / "buffalo_s"
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MANIFEST} == {
-        "detection.onnx": b"a detector",
-        "recognition.onnx": b"a recognizer",
+        "detection.onnx": DETECTOR,
+        "recognition.onnx": RECOGNIZER,
     }
-    assert read_manifest(folder)["detection.onnx"] == hashlib.sha256(b"a detector").hexdigest()
+    assert read_manifest(folder)["detection.onnx"] == hashlib.sha256(DETECTOR).hexdigest()
     assert [path.name for path in folder.parent.iterdir()] == ["buffalo_s"]  # no leftovers
 
 
@@ -136,15 +130,15 @@ def test_a_hub_that_is_away_leads_to_files_by_hand(hub: Hub, tmp_path: Path) -> 
 def test_the_list_says_what_lies_there_what_is_damaged_and_what_is_wanted(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    (source / "det_500m.onnx").write_bytes(b"a detector")
-    (source / "w600k_mbf.onnx").write_bytes(b"a recognizer")
+    (source / "det_500m.onnx").write_bytes(DETECTOR)
+    (source / "w600k_mbf.onnx").write_bytes(RECOGNIZER)
     folder = add_model(tmp_path / "models", FACES, source)
     first = heliostat(tmp_path, "http://127.0.0.1:1", "list", "--verify")
     assert "buffalo_s" in first.stdout
     assert "unusable" not in first.stdout
     assert "non-commercial research only" in first.stdout
 
-    (folder / "det_500m.onnx").write_bytes(b"damaged...")
+    (folder / "det_500m.onnx").write_bytes(onnx(b"another"))
     second = heliostat(tmp_path, "http://127.0.0.1:1", "list", "--verify")
     assert second.returncode == 1
     assert "det_500m.onnx is not what SHA256SUMS" in second.stdout
@@ -173,7 +167,7 @@ def test_a_folder_is_added_with_what_belongs_to_the_model(tmp_path: Path) -> Non
         "open_clip_config.json",
         "open_clip_model.safetensors",
     ]
-    assert checked_weights(tmp_path / "models", CLIP) == folder
+    assert {path.parent for path in checked_weights(tmp_path / "models", CLIP)} == {folder}
 
 
 def test_another_version_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
@@ -191,10 +185,23 @@ def test_immichs_own_cache_fits(tmp_path: Path) -> None:
     for part in ("detection", "recognition"):
         path = tmp_path / "cache" / part / "model.onnx"
         path.parent.mkdir(parents=True)
-        path.write_bytes(part.encode())
+        path.write_bytes(onnx(part.encode()))
     folder = add_model(tmp_path / "models", FACES, tmp_path / "cache")
-    assert (folder / "detection.onnx").read_bytes() == b"detection"
-    assert (folder / "recognition.onnx").read_bytes() == b"recognition"
+    assert (folder / "detection.onnx").read_bytes() == onnx(b"detection")
+    assert (folder / "recognition.onnx").read_bytes() == onnx(b"recognition")
+
+
+def test_what_comes_into_immichs_own_cache_takes_nothing_from_it(tmp_path: Path) -> None:
+    visual = CLIP.folder(tmp_path / "models") / "visual" / "model.onnx"
+    visual.parent.mkdir(parents=True)
+    visual.write_bytes(onnx())
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "open_clip_config.json").write_text("{}")
+    (source / "open_clip_model.safetensors").write_bytes(safetensors())
+    add_model(tmp_path / "models", CLIP, source)
+    assert visual.read_bytes() == onnx()
+    assert [model.trouble for model in models_in(tmp_path / "models", verify=True)] == [""]
 
 
 def zip_of(path: Path, **files: bytes) -> Path:
@@ -205,7 +212,7 @@ def zip_of(path: Path, **files: bytes) -> Path:
 
 
 def test_a_zip_is_unpacked_into_the_folder_and_nowhere_else(tmp_path: Path) -> None:
-    archive = zip_of(tmp_path / "pack.zip", **{"..__..__det.onnx": b"a", "buffalo_s__rec.onnx": b"b"})
+    archive = zip_of(tmp_path / "pack.zip", **{"..__..__det.onnx": DETECTOR, "buffalo_s__rec.onnx": RECOGNIZER})
     folder = add_model(tmp_path / "models", FACES, archive)
     assert sorted(path.name for path in folder.iterdir()) == [MANIFEST, "det.onnx", "rec.onnx"]
     assert not (tmp_path / "det.onnx").exists()
@@ -214,11 +221,14 @@ def test_a_zip_is_unpacked_into_the_folder_and_nowhere_else(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        ({"a__det.onnx": b"1", "b__det.onnx": b"2"}, "two files would be named det.onnx"),
-        ({"det.onnx": b"1", "rec.onnx": b"2", "extra.pth": b"3"}, "may run code"),
-        ({"det.onnx": b"1"}, "is not whole"),
-        ({"det.onnx": b"1", "rec.onnx": b"2", "SHA256SUMS": b"00  rec.onnx\n"}, "is not whole: rec.onnx is not what"),
-        ({"det.onnx": b"1", "rec.onnx": b"2", "SHA256SUMS": b"00  gone.onnx\n"}, "gone.onnx is not what"),
+        ({"a__det.onnx": DETECTOR, "b__det.onnx": RECOGNIZER}, "two files would be named det.onnx"),
+        ({"det.onnx": DETECTOR, "rec.onnx": RECOGNIZER, "extra.pth": b"a pickle"}, "may run code"),
+        ({"det.onnx": DETECTOR}, "is not whole"),
+        (
+            {"det.onnx": DETECTOR, "rec.onnx": RECOGNIZER, "SHA256SUMS": b"00  rec.onnx\n"},
+            "is not whole: rec.onnx is not what",
+        ),
+        ({"det.onnx": DETECTOR, "rec.onnx": RECOGNIZER, "SHA256SUMS": b"00  gone.onnx\n"}, "gone.onnx is not what"),
     ],
 )
 def test_what_is_not_a_whole_model_leaves_nothing(tmp_path: Path, files: dict[str, bytes], why: str) -> None:
@@ -233,7 +243,14 @@ def test_safetensors_that_were_cut_short_are_refused(tmp_path: Path) -> None:
     (source / "open_clip_config.json").write_text("{}")
     for content in (safetensors()[:-1], b"\xff" * 16, b"short", safetensors() + b"\0"):
         (source / "model.safetensors").write_bytes(content)
-        with pytest.raises(Refused, match="cut short"):
+        with pytest.raises(Refused, match=r"is not whole: model\.safetensors: it is cut short"):
             add_model(tmp_path / "models", CLIP, source)
-    (source / "model.safetensors").write_bytes(safetensors())
-    assert is_whole_safetensors(source / "model.safetensors")
+
+
+def test_the_list_names_a_file_that_was_cut_short_without_reading_sums(tmp_path: Path) -> None:
+    folder = add_model(
+        tmp_path / "models", FACES, zip_of(tmp_path / "a.zip", **{"det.onnx": DETECTOR, "rec.onnx": RECOGNIZER})
+    )
+    cut_short(folder / "rec.onnx")
+    (model,) = models_in(tmp_path / "models", verify=False)
+    assert "rec.onnx" in model.trouble

@@ -15,6 +15,7 @@ from tasks.job import Job
 from tasks.missing_weights import MissingWeights
 from tasks.ml import weights as model_folder
 from tasks.ml.weights import ModelKind, Weights
+from tests.weight_files import cut_short, safetensors
 
 QUEUE = QueueName.SMART_SEARCH
 
@@ -47,7 +48,7 @@ class Desk:
         for name in names:
             path = self.folder / "clip" / model / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"numbers")
+            path.write_bytes(safetensors() if path.suffix == ".safetensors" else b"{}")
 
 
 @pytest.fixture
@@ -67,6 +68,18 @@ def test_the_queue_waits_until_its_weights_lie_there_whole(desk: Desk) -> None:
     assert "put open_clip_model.safetensors there" in desk.reason()
     desk.put("ViT-B-32__openai", "open_clip_model.safetensors")
     assert "when it is whole" in desk.reason()
+    wait_until_whole()
+    assert desk.reason() == ""
+
+
+def test_the_queue_waits_for_a_file_that_is_whole_again(desk: Desk) -> None:
+    desk.put("ViT-B-32__openai", "open_clip_config.json", "open_clip_model.safetensors")
+    broken = desk.folder / "clip" / "ViT-B-32__openai" / "open_clip_model.safetensors"
+    cut_short(broken)
+    assert "when it is whole" in desk.reason()  # it may be on its way
+    wait_until_whole()
+    assert f"{broken}: it is cut short or damaged" in desk.reason()
+    broken.write_bytes(safetensors())
     wait_until_whole()
     assert desk.reason() == ""
 

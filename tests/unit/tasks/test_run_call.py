@@ -179,6 +179,7 @@ def test_jobs_in_one_go_end_each_in_its_own_way(run_together: Callable[..., list
     assert (results[4].outcome.attempt.error_class, results[4].outcome.retryable) == ("UnreadableImage", False)
     assert isinstance(results[5].outcome, Snooze)
     assert "/models/clip/tiny" in results[5].outcome.reason
+    assert results[5].outcome.whole_queue
 
 
 def test_jobs_that_fail_together_are_tried_one_by_one(run_together: Callable[..., list[Worked]]) -> None:

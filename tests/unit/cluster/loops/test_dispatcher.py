@@ -183,10 +183,10 @@ def test_an_unmounted_media_folder_is_no_reason_to_fail(loops: Loops) -> None:
 
 
 def test_a_queue_whose_model_is_away_waits_and_starts_by_itself(loops: Loops) -> None:
-    loops.held_back[QUEUE] = "the model tiny is not at /models/clip/tiny: put it there"
+    loops.held_back[QUEUE] = "the model tiny cannot be loaded from /models/clip/tiny: put it there"
     loops.enqueue(*photos(8), *photos(1, METADATA))
     assert [call.spec.name for call in loops.dispatch()] == [METADATA]  # nobody else is held up
-    assert wait_reason(loops) == "the model tiny is not at /models/clip/tiny: put it there"
+    assert wait_reason(loops) == "the model tiny cannot be loaded from /models/clip/tiny: put it there"
     assert loops.states(QUEUE) == ["waiting"] * 8
     assert {job.attempts for job in loops.jobs(QUEUE)} == {0}
 
@@ -194,6 +194,19 @@ def test_a_queue_whose_model_is_away_waits_and_starts_by_itself(loops: Loops) ->
     loops.dispatch()
     assert loops.states(QUEUE).count("active") == 8
     assert wait_reason(loops) == ""
+
+
+@pytest.mark.parametrize("hold_s", [60.0, 0.0])
+def test_a_queue_of_which_nothing_can_run_is_not_tried_for_a_while(hold_s: float) -> None:
+    loops = Loops(SPECS, hold_s=hold_s)
+    loops.enqueue(*photos(24), *photos(1, METADATA))
+    first, *_ = loops.dispatch()
+    loops.submitter.answer(first, Snooze(60, "the weights are damaged", whole_queue=True))
+    loops.settle()
+    loops.dispatch()
+    assert loops.states(QUEUE).count("waiting") == (16 if hold_s else 12)
+    assert wait_reason(loops) == "the weights are damaged"
+    assert {job.attempts for job in loops.jobs(QUEUE)} == {0}
 
 
 def test_what_load_can_answer_makes_no_call(loops: Loops) -> None:

@@ -1,6 +1,7 @@
 """The tiny CLIP through the real loaders: what it finds, on each runtime, what it says of bad files."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tasks.ml.clip_pixels import View, pixels_of_file
 from tests.drawn_scenes import KINDS, scenes
 from tests.figures import FIGURES
 from tests.tiny_models import CLIP, put_clip
+from tests.weight_files import cut_short, garble, safetensors
 
 torch = pytest.importorskip("torch")
 
@@ -191,7 +193,7 @@ def test_a_picture_with_more_pixels_than_the_limit_is_not_decoded(
     [
         ({"embed_dim": 640}, "another model's: they give 640 numbers, it gives 512"),
         ({"vision_cfg": {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32}}, "must say quick_gelu true"),
-        ({"vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32}}, "it does not load"),
+        ({"vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32}}, "it cannot be read"),
     ],
 )
 def test_files_of_another_model_are_not_used(
@@ -214,6 +216,50 @@ def test_a_model_that_nothing_here_runs_says_so(models: Path, tmp_path: Path, na
     (tmp_path / "clip" / name).symlink_to(CLIP.folder(models))
     with pytest.raises(ModelUnavailable, match="choose another in the settings"):
         load_text_encoder(tmp_path, name, 1)
+
+
+@pytest.fixture
+def copied(models: Path, tmp_path: Path) -> Path:
+    """The folder of a model whose files may be spoiled."""
+    folder = CLIP.folder(tmp_path)
+    folder.mkdir(parents=True)
+    for file in CLIP.folder(models).iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("load", [load_image_encoder, load_text_encoder])
+@pytest.mark.parametrize(
+    ("name", "spoil", "said"),
+    [
+        ("open_clip_model.safetensors", cut_short, r"open_clip_model\.safetensors: it is cut short"),
+        ("open_clip_config.json", cut_short, r"open_clip_config\.json: it cannot be read \(JSONDecodeError"),
+        ("open_clip_model.safetensors", lambda path: path.write_bytes(safetensors()), "it cannot be read"),
+    ],
+)
+def test_a_damaged_model_says_which_file_and_what_to_do(
+    copied: Path, load: Callable[..., object], name: str, spoil: Callable[[Path], object], said: str
+) -> None:
+    spoil(copied / name)
+    with pytest.raises(ModelUnavailable, match=f"{said}.*fetch or add the model again"):
+        load(copied.parent.parent, CLIP.name, 1)
+
+
+def test_a_model_that_answers_without_numbers_is_not_used(copied: Path) -> None:
+    garble(copied / "open_clip_model.safetensors")
+    with pytest.raises(ModelUnavailable, match="no numbers"):
+        load_image_encoder(copied.parent.parent, CLIP.name, 1)
+
+
+def test_a_model_whose_texts_nothing_here_reads_embeds_no_pictures(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = json.loads((copied / clip.CONFIG).read_text())
+    described["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "timm/ViT-B-16-SigLIP2"
+    (copied / clip.CONFIG).write_text(json.dumps(described))
+    monkeypatch.setattr(clip, "find_spec", lambda name: None)
+    with pytest.raises(ModelUnavailable, match="pip install transformers"):
+        load_image_encoder(copied.parent.parent, CLIP.name, 1)
 
 
 def test_missing_weights_name_their_place(tmp_path: Path) -> None:

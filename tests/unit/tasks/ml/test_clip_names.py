@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.ml.clip_names import DIMENSIONS, clip_model
+from tasks.ml.clip_names import DIMENSIONS, clip_model, needs_transformers, why_never_here
 from tasks.ml.torchvision_operators import define_missing_operators
 
 pytest.importorskip("torch")
@@ -25,6 +25,7 @@ def test_open_clip_has_the_model_with_these_dimensions_and_this_activation(name:
     assert model is not None
     if model.architecture is None:
         assert name.startswith(("XLM-Roberta-Large-Vit-", "LABSE-"))  # of another library
+        assert "M-CLIP" in why_never_here(name)
         return
     define_missing_operators()
     import open_clip
@@ -35,3 +36,7 @@ def test_open_clip_has_the_model_with_these_dimensions_and_this_activation(name:
     assert pretrained
     assert config["embed_dim"] == model.dimensions
     assert bool(config.get("quick_gelu")) == bool(pretrained.get("quick_gelu"))
+    texts = config["text_cfg"]
+    assert ("hf_model_name" in texts) == bool(why_never_here(name))
+    if not why_never_here(name):
+        assert ("hf_tokenizer_name" in texts) == needs_transformers(name)

@@ -10,16 +10,19 @@ import pytest
 from cluster.errors import ModelUnavailable
 from tasks.ml import faces
 from tasks.ml.faces import FaceModel, FoundFace, load_faces
+from tasks.ml.weights import ModelKind, Weights
 from tests.drawn_faces import Picture, backdrop, group_photo, random_look
 from tests.tiny_models import TRAINED
+from tests.weight_files import cut_short, garble, onnx
 
 PACK = TRAINED / "facial-recognition" / "tiny"
+TINY = Weights(ModelKind.FACES, "tiny")
 MIN_SCORE = 0.7
 
 
 @pytest.fixture(scope="module")
 def model() -> FaceModel:
-    return load_faces(PACK, threads=1)
+    return load_faces(TRAINED, TINY.name, threads=1)
 
 
 def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
@@ -111,13 +114,47 @@ def test_a_box_ends_where_the_picture_does(model: FaceModel) -> None:
         assert 0 <= found.box[1] < found.box[3] <= cut.shape[0]
 
 
-def test_a_pack_that_is_none_says_where_and_what(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_bytes(b"not a model")
-    with pytest.raises(ModelUnavailable, match="no face models"):
-        load_faces(tmp_path, 1)
+def test_a_pack_in_immichs_own_cache_finds_the_same_faces(model: FaceModel, tmp_path: Path) -> None:
+    for part in ("detection", "recognition"):
+        (TINY.folder(tmp_path) / part).mkdir(parents=True)
+        (TINY.folder(tmp_path) / part / "model.onnx").symlink_to(PACK / f"{part}.onnx")
+    rng = np.random.default_rng(106)
+    picture, _ = group_photo([random_look(rng) for _ in range(3)], rng)
+    [here], [there] = (one.find([picture], MIN_SCORE) for one in (model, load_faces(tmp_path, TINY.name, threads=1)))
+    assert here
+    assert [face.box for face in here] == [face.box for face in there]
+    assert all(np.array_equal(one.embedding, other.embedding) for one, other in zip(here, there, strict=True))
+
+
+def put_pack(model_folder: Path, *names: str) -> Path:
+    folder = TINY.folder(model_folder)
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).symlink_to(PACK / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["detection.onnx", "recognition.onnx"])
+def test_a_damaged_pack_says_where_and_what(tmp_path: Path, name: str) -> None:
+    folder = put_pack(tmp_path, "detection.onnx", "recognition.onnx")
+    cut_short(folder / name)
+    with pytest.raises(ModelUnavailable, match=f"{name}: it is cut short"):
+        load_faces(tmp_path, TINY.name, 1)
+    (folder / name).write_bytes(onnx())
+    with pytest.raises(ModelUnavailable, match=f"{name}: it cannot be read"):
+        load_faces(tmp_path, TINY.name, 1)
+
+
+@pytest.mark.parametrize("name", ["detection.onnx", "recognition.onnx"])
+def test_a_pack_that_answers_without_numbers_is_not_used(tmp_path: Path, name: str) -> None:
+    folder = put_pack(tmp_path, "detection.onnx", "recognition.onnx")
+    garble(folder / name)  # its numbers alone: it loads
+    with pytest.raises(ModelUnavailable, match=f"{name.removesuffix('.onnx')} answers without numbers"):
+        load_faces(tmp_path, TINY.name, 1)
 
 
 def test_a_pack_without_a_recognizer_is_named(tmp_path: Path) -> None:
-    (tmp_path / "detection.onnx").symlink_to(PACK / "detection.onnx")
+    folder = put_pack(tmp_path, "detection.onnx")
+    (folder / "detection2.onnx").symlink_to(PACK / "detection.onnx")
     with pytest.raises(ModelUnavailable, match="put a model for recognition there"):
-        load_faces(tmp_path, 1)
+        load_faces(tmp_path, TINY.name, 1)

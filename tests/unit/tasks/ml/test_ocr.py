@@ -1,5 +1,6 @@
 """Printed text is found and read by the models that RapidOCR brings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tasks.ml.ocr import MOST_DETECTED_PX, PrintedLine, TextReader, detected_siz
 from tasks.ml.picture import Pixels
 from tests.printed_text import picture_of
 from tests.shared_media import media_dir
+from tests.weight_files import cut_short, garble
 
 pytest.importorskip("rapidocr")
 
@@ -134,7 +136,40 @@ def test_files_that_are_no_networks_are_named(tmp_path: Path) -> None:
     good = ocr_files(tmp_path, "PP-OCRv5_mobile")
     broken = tmp_path / "det.onnx"
     broken.write_bytes(b"not a network")
-    with pytest.raises(ModelUnavailable, match=r"det\.onnx: it cannot be used"):
-        TextReader(type(good)(broken, good.recognition), threads=1)
+    with pytest.raises(ModelUnavailable, match=r"det\.onnx: it cannot be read"):
+        TextReader(replace(good, detection=broken), threads=1)
     with pytest.raises(ModelUnavailable, match="name no letters"):
-        TextReader(type(good)(good.detection, good.detection), threads=1)
+        TextReader(replace(good, recognition=good.detection), threads=1)
+
+
+def put_pack(folder: Path, detection: str, recognition: str) -> None:
+    bundled = ocr_files(Path("/nowhere"), "PP-OCRv5_mobile")
+    for name, target in ((detection, bundled.detection), (recognition, bundled.recognition)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(target)
+
+
+def test_networks_in_immichs_own_cache_are_read_where_they_lie(tmp_path: Path) -> None:
+    folder = tmp_path / "ocr" / "PP-OCRv5_mobile"
+    put_pack(folder, "detection/model.onnx", "recognition/model.onnx")
+    files = ocr_files(tmp_path, "PP-OCRv5_mobile", verify=True)
+    assert (files.detection, files.recognition) == tuple(
+        folder / part / "model.onnx" for part in ("detection", "recognition")
+    )
+
+
+@pytest.mark.parametrize("name", ["det.onnx", "rec.onnx"])
+def test_damaged_networks_are_named_and_no_other_takes_their_place(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "ocr" / "PP-OCRv5_mobile"
+    put_pack(folder, "det.onnx", "rec.onnx")
+    cut_short(folder / name)
+    with pytest.raises(ModelUnavailable, match=f"{name}: it is cut short"):
+        ocr_files(tmp_path, "PP-OCRv5_mobile")
+
+
+def test_a_network_that_answers_without_numbers_is_not_used(tmp_path: Path) -> None:
+    folder = tmp_path / "ocr" / "PP-OCRv5_mobile"
+    put_pack(folder, "det.onnx", "rec.onnx")
+    garble(folder / "rec.onnx")
+    with pytest.raises(ModelUnavailable, match=r"PP-OCRv5_mobile .*rec\.onnx: it cannot be read"):
+        TextReader(ocr_files(tmp_path, "PP-OCRv5_mobile"), threads=1)
