@@ -29,6 +29,8 @@ GONE = Fact("gone")
 """The asset was deleted meanwhile: nothing follows."""
 PASSED_BY = Fact("passed by")
 """The storage template takes no notice of the asset, hidden or in the trash: nothing follows."""
+OUTDATED = Fact("outdated")
+"""An admin chose another model meanwhile, and what this one made is of no use: nothing follows."""
 
 UPLOAD, COPY, SIDECAR_WRITE = "upload", "copy", "sidecar-write"
 """What `source` in a payload may say of the reason for a chain."""
@@ -134,7 +136,7 @@ def recognize_face(
 def follow(lease: Lease, outcome: Done | Skipped, facts: frozenset[Fact]) -> FollowUps:
     """The jobs and events that the end of `lease` causes. Implements `cluster.queue.job.Pipeline`."""
     known = facts | outcome.facts if isinstance(outcome, Skipped) else facts
-    if known & {GONE, PASSED_BY}:
+    if known & {GONE, PASSED_BY, OUTDATED}:
         return FollowUps()
     return FollowUps(
         jobs=tuple(_job(arrow, lease.payload) for arrow in ARROWS if _applies(arrow, lease, known)),

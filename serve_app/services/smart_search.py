@@ -20,6 +20,11 @@ from serve_app.services.system_config import get_config
 from serve_app.text_points import Text
 from tasks.jobs.smart_search import is_on, model_of
 
+LETTERS_MOST = 4096
+"""Of a text. A model sees some dozens of words of it; the rest would be cut into words, and remembered, for nothing."""
+LANGUAGE_LETTERS_MOST = 35
+"""As long as the tag of a language is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
@@ -55,8 +60,10 @@ def smart_page(services: Services, wanted: AssetFilter, like: Likeness, shown: S
 
 
 def _point_of_text(services: Services, model: str, like: Likeness) -> NDArray[np.float32]:
+    words = " ".join((like.text or "").split())[:LETTERS_MOST]
+    language = like.language[:LANGUAGE_LETTERS_MOST] if like.language else None
     try:
-        return services.texts.point(Text(services.settings.model_folder, model, like.text or "", like.language))
+        return services.texts.point(Text(services.settings.model_folder, model, words, language))
     except ModelUnavailable as missing:
         raise Unavailable(str(missing)) from missing
 

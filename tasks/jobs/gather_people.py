@@ -23,7 +23,6 @@ from cluster.db.queries.faces import GatheredFace
 from cluster.errors import Cancelled
 from cluster.names import JobName
 from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Place, Priority, Skipped, Snooze
-from cluster.vectors.index import distances
 from cluster.vectors.quick_shift import NOBODY, cluster_faces
 from tasks.job import NO_FACTS, Context, Job
 from tasks.jobs.detect_faces import OFF, faces_on
@@ -42,6 +41,8 @@ SPEC = JobSpec(
 
 FACES_AT_ONCE = 500
 """Per transaction."""
+FOLLOWING_AT_ONCE = 64
+"""Faces that are compared with all that stand in a group: 50 MB for a hundred thousand of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,6 @@ def work(given: GatherInput, tools: Tools) -> Gathered | Skipped | Snooze:
 def _gather(given: GatherInput, database: Database, tools: Tools) -> Gathered | Skipped | Snooze:
     with database.reader() as session:
         found = list(faces.gathered_faces(session, given.owner_id, given.model))
-        known = faces.known_people(session, given.owner_id)
     if not found:
         return Skipped("no face to gather")
     everybody = [face for face, _ in found]
@@ -100,6 +100,10 @@ def _gather(given: GatherInput, database: Database, tools: Tools) -> Gathered | 
         groups = _grouped(points, everybody, given, tools)
     except Cancelled:
         return Snooze(0.0, "cancelled")
+    with database.reader() as session:  # what people said while that took its minutes counts
+        now = {face.face_id: face for face, _ in faces.gathered_faces(session, given.owner_id, given.model)}
+        known = faces.known_people(session, given.owner_id)
+    everybody = [now.get(face.face_id, face) for face in everybody]
     plan = plan_people(everybody, groups.tolist(), known, lambda: str(uuid.uuid4()))
     moved = sum(len(face_ids) for face_ids in plan.moves.values())
     log.info("%d faces, %d new people, %d faces change hands", len(found), len(plan.new_people), moved)
@@ -125,11 +129,15 @@ def _grouped(
     grouped = found != NOBODY
     groups[leading[grouped]] = leading[found[grouped]]
     settled = leading[grouped]
-    following = [index for index, face in enumerate(everybody) if not face.may_lead]
-    for index in following if len(settled) else ():
-        far = distances(points[settled], points[index])
-        if far.min() <= given.max_distance:
-            groups[index] = groups[settled[int(far.argmin())]]
+    following = np.array([index for index, face in enumerate(everybody) if not face.may_lead], np.int64)
+    standing = points[settled]
+    for start in range(0, len(following) if len(settled) else 0, FOLLOWING_AT_ONCE):
+        tell(1.0)  # nothing is left but these: still to be told when nobody waits for it any more
+        some = following[start : start + FOLLOWING_AT_ONCE]
+        far = np.round(1 - (points[some] @ standing.T).astype(np.float64), 6)
+        nearest = far.argmin(axis=1)
+        near = far[np.arange(len(some)), nearest] <= given.max_distance
+        groups[some[near]] = groups[settled[nearest[near]]]
     return groups
 
 

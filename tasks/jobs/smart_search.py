@@ -44,7 +44,7 @@ from tasks.ml.clip import ImageEncoder, load_image_encoder
 from tasks.ml.clip_pixels import pixels_of
 from tasks.ml.model_names import clean_name
 from tasks.ml.weights import ModelKind, Weights, find_weights, stamp
-from tasks.pipeline import GONE
+from tasks.pipeline import GONE, OUTDATED
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
 from tasks.tools import Tools
 
@@ -219,8 +219,9 @@ def save(context: Context, lease: Lease, output: Point) -> frozenset[Fact]:
     known = session.scalar(select(Asset.id).where(Asset.id == asset_id).with_for_update(key_share=True))
     if known is None:
         return frozenset({GONE})
-    if output.model == model_of(context.config):  # else an admin chose another meanwhile, and this one is of no use
-        embeddings.put(session, EmbeddingKind.SMART_SEARCH, output.model, {asset_id: output.embedding})
+    if output.model != model_of(context.config):
+        return frozenset({OUTDATED})
+    embeddings.put(session, EmbeddingKind.SMART_SEARCH, output.model, {asset_id: output.embedding})
     return NO_FACTS
 
 

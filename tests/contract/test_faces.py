@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
-from cluster.db.queries import embeddings, faces
+from cluster.db.queries import embeddings, faces, people
 from cluster.db.queries.embeddings import EmbeddingKind
 from cluster.db.queries.faces import SeenFace
 from cluster.db.tables.learned import FaceSearch
@@ -189,3 +189,22 @@ def test_comparable_are_faces_to_be_seen_of_one_owner_and_model(stack: ApiStack,
     assert ids() == set(shown)
     assert ids(taken_on=NOON.date()) == {shown[0]}
     assert ids(taken_on=(NOON + timedelta(days=10)).date(), known=True) == {shown[1]}
+
+
+def test_a_picture_in_the_timeline_shows_somebody_and_none_that_is_put_away(stack: ApiStack, ann: Person) -> None:
+    ada = add_person(stack, ann, "Ada")
+    places = {
+        visibility: add_asset(stack, ann, visibility=visibility) for visibility in ("locked", "archive", "timeline")
+    }
+    places["trash"] = add_asset(stack, ann, deleted_at=NOON)
+    of = {place: {add_face(stack, asset, LEFT, person_id=ada) for _ in range(5)} for place, asset in places.items()}
+
+    def chosen() -> str | None:
+        with stack.services.database.reader() as session:
+            return people.first_faces(session, [ada]).get(ada)
+
+    for place in ("timeline", "archive"):
+        assert chosen() == min(of[place])
+        with stack.services.database.session() as session:
+            session.execute(update(AssetFace).where(AssetFace.id.in_(of[place])).values(is_visible=False))
+    assert chosen() is None

@@ -152,6 +152,68 @@ def test_what_a_person_assigns_while_it_runs_stays(
     assert owners(stack)[chosen] == mine
 
 
+def test_a_name_that_is_given_while_it_runs_stays_with_its_faces(
+    stack: ApiStack, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = add_faces(stack, ann)
+    gather(stack, ann)
+    number = truth[next(iter(truth))]
+    one, *_, few = sorted(face for face, who in truth.items() if who == number)
+    mine = str(uuid.uuid4())
+    with stack.services.database.session() as session:  # a model gave one of somebody's faces to somebody else
+        row = {"id": mine, "owner_id": ann.user_id, "created_at": NOON, "updated_at": NOON}
+        session.execute(insert(Person).values(**row))
+        session.execute(update(AssetFace).where(AssetFace.id == few).values(person_id=mine))
+    cluster = gather_people.cluster_faces
+
+    def names_them(*arguments: Any) -> Any:
+        with stack.services.database.session() as session:
+            session.execute(update(Person).where(Person.id == mine).values(name="Mine"))
+        return cluster(*arguments)
+
+    monkeypatch.setattr(gather_people, "cluster_faces", names_them)
+    gather(stack, ann)
+    assert owners(stack)[few] == mine
+    assert owners(stack)[one] == mine  # who has a name goes on
+
+
+def archive(stack: ApiStack, truth: dict[str, int]) -> set[str]:
+    """Of each person two faces are in a picture of the archive now; returns them."""
+    found = {face for number in range(PEOPLE) for face in [one for one, who in truth.items() if who == number][:2]}
+    with stack.services.database.session() as session:
+        face = session.get_one(AssetFace, next(iter(found)))
+        asset = asset_values(session.get_one(Asset, face.asset_id).owner_id) | {"visibility": "archive"}
+        session.execute(insert(Asset).values(**asset))
+        session.execute(update(AssetFace).where(AssetFace.id.in_(found)).values(asset_id=asset["id"]))
+    return found
+
+
+def test_faces_in_the_archive_join_those_in_the_timeline(
+    stack: ApiStack, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather_people, "FOLLOWING_AT_ONCE", 3)
+    truth = add_faces(stack, ann)
+    archive(stack, truth)
+    gather(stack, ann)
+    assert groups(stack) == expected(truth)
+
+
+def test_a_run_is_cancelled_also_while_the_archive_is_looked_at(
+    stack: ApiStack, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive(stack, add_faces(stack, ann))
+    tools, cluster = Tools(stack.services.settings.database_url), gather_people.cluster_faces
+
+    def then_nobody_waits(*arguments: Any) -> Any:
+        found = cluster(*arguments)
+        tools.cancelled.set()
+        return found
+
+    monkeypatch.setattr(gather_people, "cluster_faces", then_nobody_waits)
+    assert isinstance(gather(stack, ann, tools), Snooze)
+    assert set(owners(stack).values()) == {None}
+
+
 def test_a_run_that_is_cancelled_moves_nothing(stack: ApiStack, ann: Caller) -> None:
     add_faces(stack, ann)
     tools = Tools(stack.services.settings.database_url)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import Select, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text
-from cluster.db.queries.assets import TIMELINE, in_pages
+from cluster.db.queries.assets import ARCHIVE, TIMELINE, in_pages
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.person import AssetFace, MergeProposal, Person
 from cluster.db.upsert import upsert
@@ -112,17 +112,26 @@ def without_face(session: Session, person_ids: Collection[str]) -> set[str]:
 
 
 def first_faces(session: Session, person_ids: Collection[str]) -> dict[str, str]:
-    """Person → a face that can stand for them; those without a visible one are left out."""
-    seen = AssetFace.deleted_at.is_(None) & AssetFace.is_visible
-    return {
-        row.person_id: row.id
-        for page in in_pages(person_ids)
-        for row in session.execute(
-            select(AssetFace.person_id, func.min(AssetFace.id).label("id"))
-            .where(AssetFace.person_id.in_(page), seen)
+    """Person → a face that can stand for them, of a picture in the timeline where there is one, else in the archive;
+    those without a visible one are left out. What is locked or in the trash shows itself in no list of people."""
+    in_timeline = case((Asset.visibility == TIMELINE, "0"), else_="1")
+    found: dict[str, str] = {}
+    for page in in_pages(person_ids):
+        first = func.min(in_timeline + AssetFace.id)  # the least of both; ids are all of one length
+        rows = session.execute(
+            select(AssetFace.person_id, first.label("first"))
+            .join(Asset, Asset.id == AssetFace.asset_id)
+            .where(
+                AssetFace.person_id.in_(page),
+                AssetFace.deleted_at.is_(None),
+                AssetFace.is_visible,
+                Asset.deleted_at.is_(None),
+                Asset.visibility.in_([TIMELINE, ARCHIVE]),
+            )
             .group_by(AssetFace.person_id)
         )
-    }
+        found |= {row.person_id: row.first[1:] for row in rows}
+    return found
 
 
 def person_of(session: Session, owner_id: str, person_id: str) -> Person | None:

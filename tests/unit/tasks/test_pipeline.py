@@ -19,7 +19,18 @@ from cluster.queue.job import (
     Priority,
     Skipped,
 )
-from tasks.pipeline import ARROWS, GONE, VIDEO, VISIBLE, after_upload, follow, follow_failure, jobs_before, leads_to
+from tasks.pipeline import (
+    ARROWS,
+    GONE,
+    OUTDATED,
+    VIDEO,
+    VISIBLE,
+    after_upload,
+    follow,
+    follow_failure,
+    jobs_before,
+    leads_to,
+)
 
 J = JobName
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -111,6 +122,7 @@ def test_nothing_follows_when_the_asset_is_gone() -> None:
         ended = lease(arrow.after, source="upload", notify=True)
         assert follow(ended, Skipped("gone", frozenset({GONE, VIDEO})), frozenset()) == FollowUps()
         assert follow(ended, Done(), frozenset({GONE, VISIBLE})) == FollowUps()
+        assert follow(ended, Done(), frozenset({OUTDATED})) == FollowUps()
 
 
 def test_clients_hear_of_an_upload_after_its_thumbnails_when_it_is_visible() -> None:
