@@ -65,6 +65,7 @@ def ray_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
         "RAY_AUTH_TOKEN_PATH": str(settings.token_file),
         "RAY_enable_autoscaler_v2": "1",
         "RAY_enable_infeasible_task_early_exit": "true",
+        "AUTOSCALER_METRIC_PORT": str(port(RayPort.AUTOSCALER_METRICS)),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         # weights come from the model folder; a library that looks for them elsewhere would wait for a hub
@@ -113,7 +114,10 @@ def head_command(settings: Settings) -> list[str]:
         "--include-dashboard": str(settings.dashboard).lower(),
     }
     labels = node_labels(settings.workers_include, settings.workers_exclude)
-    return _start_command(settings, settings.ray_host or LOOPBACK, labels, options, ["--head", "--no-monitor"])
+    # the monitor is Ray's autoscaler: a process that nobody needs where there is nothing to scale
+    scaled = settings.autoscaling_config
+    monitor = "--no-monitor" if scaled is None else f"--autoscaling-config={scaled}"
+    return _start_command(settings, settings.ray_host or LOOPBACK, labels, options, ["--head", monitor])
 
 
 def node_command(settings: Settings, head: str, host: str, labels: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_WORKER_PORTS`: from which Ray's worker processes take theirs; any that is free
 - `HELIOSTAT_NUM_CPUS`, `HELIOSTAT_NUM_GPUS`: cores and GPUs that work may use; all of them
 - `HELIOSTAT_CONTROLLERS`: how many controllers share the queues; more than one on PostgreSQL alone; 1
+- `HELIOSTAT_AUTOSCALING_CONFIG`: a cluster's file, from which Ray's autoscaler on this machine starts others; none
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
 - `HELIOSTAT_VIDEO_SEARCH_FRAMES`: frames of a video that smart search looks at; 1, its preview
 - `HELIOSTAT_MODEL_FOLDER`: where models' weights lie; `models` in the media root
@@ -79,6 +80,7 @@ class RayPort(IntEnum):
     FALLBACK_PROXY = 11
     FALLBACK_PROXY_GRPC = 12
     GRPC = 13
+    AUTOSCALER_METRICS = 14
     REPLICA_FIRST = 16
     REPLICA_LAST = 23
     REPLICA_GRPC_FIRST = 24
@@ -121,6 +123,7 @@ class Settings:
     ray_port_base: int
     worker_ports: tuple[int, int] | None
     controllers: int
+    autoscaling_config: Path | None
     dashboard: bool
     version_url: str | None
     video_parts_from_s: int
@@ -176,6 +179,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ),
         worker_ports=read.port_range("HELIOSTAT_WORKER_PORTS"),
         controllers=read.integer("HELIOSTAT_CONTROLLERS", 1, 1, len(QueueName)),
+        autoscaling_config=read.absolute_path("HELIOSTAT_AUTOSCALING_CONFIG"),
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
         video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,12 +11,14 @@ from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queries import assets as asset_queries
 from cluster.db.queries import libraries as library_queries
-from cluster.db.queries import notes, readings
+from cluster.db.queries import notes, queue_activity, readings
 from cluster.db.queries import system as system_queries
 from cluster.db.queue_store import SqlQueueStore
+from cluster.db.tables.base import to_ms
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
 from cluster.loops.library_watcher import STABLE_S, LibraryChanges, LibraryWatcher, WatchedLibrary
+from cluster.loops.scaler import Scaler
 from cluster.loops.scheduler import Scheduler
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import Submitter
@@ -26,6 +29,7 @@ from cluster.queue.statistics import Mark, Readings
 from cluster.queue.store import Transaction
 from cluster.quiet_hours import QuietHours, parse_quiet_hours
 from cluster.ray_nodes import RayNodes
+from cluster.scaling import Bundle, Fleet
 from cluster.settings import Settings
 from cluster.storage.incoming import cleanup_incoming
 from cluster.storage.layout import StorageLayout
@@ -70,6 +74,14 @@ def build_handlers(services: Services) -> dict[JobName, Handler]:
     return bind(registry.JOBS, contexts)
 
 
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """The machines that can be started, and how Ray's autoscaler is asked for them."""
+
+    fleet: Fleet
+    ask: Callable[[Sequence[Bundle]], None]
+
+
 def build_controller(
     services: Services,
     submitters: Mapping[Place, Submitter],
@@ -78,9 +90,10 @@ def build_controller(
     metrics: Metrics,
     name: str,
     restart_controller: Callable[[str], None],
+    scaling: Scaling | None = None,
 ) -> Controller:
     """The loops of one controller, not started. `pool_trouble`: why a queue's models could not be loaded; `name`: under
-    which it leases."""
+    which it leases; `scaling`: where Ray's autoscaler runs."""
     settings = services.settings
     changes = Changes(services.database)
     config = LiveConfig(services)
@@ -92,9 +105,22 @@ def build_controller(
         with services.database.reader() as session:
             return readings.read(session, store, mark)
 
+    def held_back(queue: QueueName) -> str:
+        return quiet.reason(queue) or missing.reason(queue) or pool_trouble(queue)
+
+    def usual_s(session: Transaction, queue: QueueName) -> float:
+        return queue_activity.usual_s(session, queue, to_ms(services.clock.now()))
+
+    handlers = build_handlers(services)
+    scaler = None
+    if scaling is not None:
+        scaler = Scaler(
+            store, handlers, scaling.fleet, config.concurrency, held_back, nodes.serving, usual_s, scaling.ask
+        )
+
     return Controller(
         services.store,
-        build_handlers(services),
+        handlers,
         follow,
         submitters,
         Identity(name, uuid.uuid4().hex),
@@ -107,10 +133,12 @@ def build_controller(
             sweep_files=lambda: sweep_files(services),
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
-            held_back=lambda queue: quiet.reason(queue) or missing.reason(queue) or pool_trouble(queue),
+            held_back=held_back,
             restart_controller=restart_controller,
             readings=read,
             metrics=metrics,
+            scale=None if scaler is None else scaler.tick,
+            starting=lambda queue: "" if scaling is None else held_back(queue) or scaling.fleet.starting(queue),
         ),
         on_failed=follow_failure,
     )

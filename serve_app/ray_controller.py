@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from cluster.errors import SettingsInvalid
 from cluster.launch import NAMESPACE, controller_actor, controller_name
 from cluster.names import WorkerName
 from cluster.ray_join import join
 from cluster.settings import read_settings
 from cluster.workers import worker_label
-from serve_app.drivers import READY
+from serve_app.drivers import READY, TOLD
 
 if TYPE_CHECKING:
     from cluster.loops.in_flight import Beat
     from cluster.loops.submitter import Call, CallReturned
+    from cluster.scaling import Fleet
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class RowJobsActor:
 class ControllerActor:
     """Runs the loops. Ray restarts it for ever; a restarted one releases what its predecessor had leased."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, fleet: "Fleet | None" = None) -> None:
         from cluster.loops.submitter import Submitter
         from cluster.queue.job import Place
         from cluster.ray_metrics import RayMetrics
@@ -59,7 +61,7 @@ class ControllerActor:
         from cluster.telemetry import configure_logging
         from cluster.vectors.indexed import IndexedVectors
         from cluster.vectors.ray_vectors import RayHolder
-        from serve_app.bootstrap import build_controller, build_services
+        from serve_app.bootstrap import Scaling, build_controller, build_services
         from serve_app.ray_row_jobs import RayRowJobs
         from tasks.ray_runner import RayRunner
 
@@ -73,8 +75,13 @@ class ControllerActor:
             Place.ROW_JOBS: RayRowJobs(nodes, RowJobsActor, name),
         }
         trouble = runner.models.trouble
+        scaling = None
+        if fleet is not None:
+            from cluster.ray_autoscaler import ask
+
+            scaling = Scaling(fleet, ask)
         self._controller = build_controller(
-            services, submitters, nodes, trouble, RayMetrics(), name, restart_controller
+            services, submitters, nodes, trouble, RayMetrics(), name, restart_controller, scaling
         )
         runner.models.heard, runner.models.owned = self._controller.beat, self._controller.owned
         self._controller.start()
@@ -101,12 +108,18 @@ def start_controllers() -> None:
     """Returns when the loops of all run."""
     settings = read_settings(os.environ)
     join(settings)
-    controllers = [start_controller(controller_name(number)) for number in range(settings.controllers)]
+    fleet = None
+    if settings.autoscaling_config is not None:  # the file lies on this machine; a controller may run on another
+        from cluster.ray_autoscaler import read_fleet
+
+        fleet = read_fleet(settings.autoscaling_config)
+    controllers = [start_controller(controller_name(number), fleet) for number in range(settings.controllers)]
     ray.get([controller.ready.remote() for controller in controllers], timeout=UNTIL_READY_S)
 
 
-def start_controller(name: str) -> Any:
-    """The actor of the controller of this name, which may have been there. Several are spread over the api nodes."""
+def start_controller(name: str, fleet: "Fleet | None" = None) -> Any:
+    """The actor of the controller of this name, which may have been there. Several are spread over the api nodes.
+    `fleet`: the machines that it may have Ray start."""
     return (
         ray.remote(ControllerActor)
         .options(
@@ -120,7 +133,7 @@ def start_controller(name: str) -> Any:
             label_selector={worker_label(WorkerName.API): "true"},
             scheduling_strategy="SPREAD",
         )
-        .remote(name)
+        .remote(name, fleet)
     )
 
 
@@ -129,7 +142,11 @@ if __name__ == "__main__":
         # by its module's name: as a part of __main__ the actor would be copied by value and know nothing of its module
         from serve_app import ray_controller
 
-        ray_controller.start_controllers()
+        try:
+            ray_controller.start_controllers()
+        except SettingsInvalid as error:
+            print(error)
+            sys.exit(TOLD)
         print(READY, flush=True)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):  # nobody reads them from here on, and a full pipe would stop this process

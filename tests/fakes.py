@@ -121,6 +121,7 @@ class Loops:
     seconds: float = 0.0
     owned: set[QueueName] = field(default_factory=lambda: set(QueueName))
     held_back: dict[QueueName, str] = field(default_factory=dict)
+    starting: dict[QueueName, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -145,6 +146,7 @@ class Loops:
             media_present=lambda: self.media_present,
             held_back=lambda queue: self.held_back.get(queue, ""),
             hold_s=self.hold_s,
+            starting=lambda queue: self.starting.get(queue, ""),
         )
 
     def enqueue(self, *jobs: NewJob) -> None:

@@ -32,7 +32,9 @@ class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
     scheduler's tick; `held_back`: why a queue may start nothing although nodes serve it (quiet hours, weights), `""`
     when it may; `restart_controller`: ends the one of this name, which is frozen, for another to begin; `readings`:
-    what the meter tells to `metrics`, None where nobody measures."""
+    what the meter tells to `metrics`, None where nobody measures; `scale`: the scaler's tick, told whether this
+    controller is the one that asks, None where no machines can be started; `starting`: what a queue without a live node
+    waits for where one can."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -45,6 +47,8 @@ class Surroundings:
     held_back: Callable[[QueueName], str] = lambda queue: ""
     restart_controller: Callable[[str], None] = lambda name: None
     readings: Callable[[Mark | None], Readings] | None = None
+    scale: Callable[[bool], float] | None = None
+    starting: Callable[[QueueName], str] = lambda queue: ""
     metrics: Metrics = field(default_factory=Unmeasured)
 
 
@@ -76,6 +80,7 @@ class Controller:
             cpus=around.cpus,
             media_present=around.media_present,
             held_back=around.held_back,
+            starting=around.starting,
         )
         self._dispatcher.wake = self._wake
         end = self._dispatcher.on_end
@@ -101,6 +106,9 @@ class Controller:
             Loop("pruner", pruner.tick),
             self._settle_loop,
         ]
+        if around.scale is not None:
+            scale = around.scale
+            self._loops.append(Loop("scaler", lambda: scale(QueueName.BACKGROUND_TASK in self._keeper.owned)))
         if around.readings is not None:
             loops = tuple(self._loops)
             meter = Meter(around.readings, around.metrics, lambda: self._keeper.owned, self.in_flight, loops)

@@ -66,11 +66,12 @@ class Dispatcher:
         media_present: Callable[[], bool],
         held_back: Callable[[QueueName], str] = lambda queue: "",
         hold_s: float = HOLD_S,
+        starting: Callable[[QueueName], str] = lambda queue: "",
     ) -> None:
         self._store, self._handlers, self._submitters = store, handlers, submitters
         self._settler, self._in_flight, self._identity = settler, in_flight, identity
         self._owned, self._concurrency, self._cpus = owned, concurrency, cpus
-        self._media_present, self._held_back = media_present, held_back
+        self._media_present, self._held_back, self._starting = media_present, held_back, starting
         self._turn = 0
         self._said: dict[QueueName, str] = {}
         self._hold_s, self._held_until = hold_s, dict[QueueName, tuple[float, str]]()
@@ -262,7 +263,10 @@ class Dispatcher:
         nodes = {queue: self._submitters[Place.CLUSTER].nodes_for(queue) for queue in queues}
         media = not nodes or self._media_present()
         return {
-            queue: _reason(queue, count, media) or self._held_back(queue) or self._hold(queue)
+            queue: (self._starting(queue) if not count else "")
+            or _reason(queue, count, media)
+            or self._held_back(queue)
+            or self._hold(queue)
             for queue, count in nodes.items()
         }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -84,6 +85,12 @@ def under_way(session: Session, queue: QueueName, now_ms: int) -> list[Measured]
         for name, size, started_at, progress in rows
         if started_at is not None and progress is not None
     ]
+
+
+def usual_s(session: Session, queue: QueueName, now_ms: int) -> float:
+    """Seconds that a job of this queue takes, by those that ended last and those at work; 0: nobody knows."""
+    known = [*measured(session, queue), *under_way(session, queue, now_ms)]
+    return fmean(one.duration_ms for one in known) / 1000 if known else 0.0
 
 
 def next_in_line(session: Session, queue: QueueName) -> list[Sized]:

@@ -90,6 +90,13 @@ def test_the_dashboard_listens_on_this_machine_alone_and_can_be_left_out() -> No
     assert options_of(settings_of(HELIOSTAT_DASHBOARD="false"))["--include-dashboard"] == "false"
 
 
+def test_rays_autoscaler_runs_where_it_has_a_file_to_scale_by() -> None:
+    assert "--no-monitor" in head_command(settings_of())
+    scaled = head_command(settings_of(HELIOSTAT_AUTOSCALING_CONFIG="/etc/cluster.yaml"))
+    assert "--autoscaling-config=/etc/cluster.yaml" in scaled
+    assert "--no-monitor" not in scaled
+
+
 def test_labels_say_which_queues_the_node_serves() -> None:
     labels = options_of(settings_of(IMMICH_WORKERS_INCLUDE="encoding"))["--labels"].split(",")
     assert set(labels) == {"worker/encoding=true", "queue/videoConversion=true"}

@@ -165,6 +165,17 @@ def test_without_a_node_the_queue_says_why_and_no_attempt_is_lost(loops: Loops) 
     assert (str(job.state), job.attempts) == ("waiting", 0)
 
 
+def test_a_queue_whose_node_is_being_started_says_so_until_it_is_there(loops: Loops) -> None:
+    loops.submitter.nodes = 0
+    loops.starting = {QUEUE: "starting a node"}
+    loops.enqueue(*photos(1))
+    assert loops.dispatch() == []
+    assert wait_reason(loops) == "starting a node"
+    loops.submitter.nodes = 1
+    assert len(loops.dispatch()) == 1
+    assert wait_reason(loops) == ""
+
+
 def test_the_reason_goes_when_a_node_comes(loops: Loops) -> None:
     loops.submitter.nodes = 0
     loops.enqueue(*photos(1))
