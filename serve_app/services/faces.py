@@ -15,6 +15,9 @@ from serve_app.deps import Services
 from serve_app.services.get_asset import no_access, require_owned
 from serve_app.services.people import choose_faces, give_faces, require_person
 
+SIDE_PX_MOST = 2**31 - 1
+"""Of a picture: what the database holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShownFace:
@@ -51,8 +54,8 @@ def create_face(services: Services, user_id: str, asset_id: str, person_id: str,
 
 def _lies_inside(box: FaceBox) -> bool:
     return (
-        0 <= box.box_x1_px < box.box_x2_px <= box.image_width_px
-        and 0 <= box.box_y1_px < box.box_y2_px <= box.image_height_px
+        0 <= box.box_x1_px < box.box_x2_px <= box.image_width_px <= SIDE_PX_MOST
+        and 0 <= box.box_y1_px < box.box_y2_px <= box.image_height_px <= SIDE_PX_MOST
     )
 
 

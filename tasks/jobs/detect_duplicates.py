@@ -25,6 +25,7 @@ from cluster.names import JobName
 from cluster.queue.job import Done, Failed, JobSpec, Lease, More, Place, Skipped
 from cluster.system_config import SystemConfig
 from tasks.job import Context, RowJob
+from tasks.jobs.smart_search import model_of
 from tasks.missing import Missing
 from tasks.pipeline import GONE
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec, queue_page
@@ -79,6 +80,8 @@ def run(context: Context, lease: Lease) -> Done | Skipped | Failed:
     stored = context.session.get(SmartSearch, asset.id)
     if stored is None:
         return Failed(f"{asset.original_file_name}: it has no embedding, run smart search on it first")
+    if stored.model != model_of(context.config):
+        return Skipped("another model embedded it, which is about to be forgotten")
     found = context.vectors.within(
         context.session,
         EmbeddingKind.SMART_SEARCH,

@@ -25,6 +25,7 @@ from cluster.system_config import SystemConfig
 from tasks.job import NO_FACTS, Context, Job, RowJob
 from tasks.missing import Missing
 from tasks.ml.faces import FaceModel, FoundFace, load_faces
+from tasks.ml.model_names import clean_name
 from tasks.ml.picture import Pixels, read_picture
 from tasks.ml.weights import ModelKind, Weights, find_weights, stamp
 from tasks.pipeline import GONE, recognize_face, recognize_faces, uploaded_or_notify
@@ -65,9 +66,12 @@ def faces_on(config: SystemConfig) -> bool:
 
 
 def face_weights(config: SystemConfig) -> Weights | None:
-    if not faces_on(config):
-        return None
-    return Weights(ModelKind.FACES, config.machine_learning.facial_recognition.model_name)
+    return Weights(ModelKind.FACES, face_model(config)) if faces_on(config) else None
+
+
+def face_model(config: SystemConfig) -> str:
+    """The model in force, by Immich's name. Faces of two models do not compare, so each carries its model's."""
+    return clean_name(config.machine_learning.facial_recognition.model_name)
 
 
 OFF = Skipped("facial recognition is switched off")
@@ -133,9 +137,9 @@ def _input(context: Context, row: Any) -> DetectInput | Skipped | Failed:
         return Skipped("hidden")
     if row.path is None:
         return Failed(f"{row.original_file_name}: it has no preview yet, make its thumbnails first")
-    wanted = context.config.machine_learning.facial_recognition
-    folder = context.settings.model_folder
-    return DetectInput(row.path, row.original_file_name, folder, wanted.model_name, wanted.min_score)
+    folder, model = context.settings.model_folder, face_model(context.config)
+    min_score = context.config.machine_learning.facial_recognition.min_score
+    return DetectInput(row.path, row.original_file_name, folder, model, min_score)
 
 
 def work(given: DetectInput, tools: Tools) -> Faces:

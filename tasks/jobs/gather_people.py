@@ -25,7 +25,7 @@ from cluster.names import JobName
 from cluster.queue.job import Fact, JobSpec, Lease, Loaded, NewJob, Place, Priority, Skipped, Snooze
 from cluster.vectors.quick_shift import NOBODY, cluster_faces
 from tasks.job import NO_FACTS, Context, Job
-from tasks.jobs.detect_faces import OFF, faces_on
+from tasks.jobs.detect_faces import OFF, face_model, faces_on
 from tasks.people_groups import Plan, plan_people
 from tasks.pipeline import picture_person
 from tasks.tools import Tools
@@ -73,10 +73,9 @@ def gather_people(owner_id: str) -> NewJob:
 def load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
     if not faces_on(context.config):
         return [OFF] * len(leases)
-    wanted = context.config.machine_learning.facial_recognition
+    wanted, model = context.config.machine_learning.facial_recognition, face_model(context.config)
     return [
-        GatherInput(lease.payload["id"], wanted.model_name, wanted.max_distance, wanted.min_faces, context.now)
-        for lease in leases
+        GatherInput(lease.payload["id"], model, wanted.max_distance, wanted.min_faces, context.now) for lease in leases
     ]
 
 
@@ -108,7 +107,7 @@ def _gather(given: GatherInput, database: Database, tools: Tools) -> Gathered | 
     moved = sum(len(face_ids) for face_ids in plan.moves.values())
     log.info("%d faces, %d new people, %d faces change hands", len(found), len(plan.new_people), moved)
     _carry_out(plan, given, database)
-    return Gathered(tuple(plan.new_people), moved)
+    return Gathered(tuple(one for one in plan.new_people if one in plan.moves), moved)
 
 
 def _grouped(
@@ -142,13 +141,15 @@ def _grouped(
 
 
 def _carry_out(plan: Plan, given: GatherInput, database: Database) -> None:
-    """In short transactions: whoever waits for the database does not wait for all of it."""
+    """In short transactions: whoever waits for the database does not wait for all of it. Who is new comes together with
+    faces, since people without any are cleaned up."""
     with database.session() as session:
-        faces.add_people(session, given.owner_id, plan.new_people, given.began_at)
         people.propose_merges(session, given.owner_id, plan.proposals, given.began_at)
     for person_id, face_ids in plan.moves.items():
         for start in range(0, len(face_ids), FACES_AT_ONCE):
             with database.session() as session:
+                if person_id is not None and start == 0 and person_id in plan.new_people:
+                    faces.add_people(session, given.owner_id, {person_id: plan.new_people[person_id]}, given.began_at)
                 if person_id is None or people.keep_person(session, person_id):
                     faces.give_to_person(session, face_ids[start : start + FACES_AT_ONCE], person_id, given.began_at)
 

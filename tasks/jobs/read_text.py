@@ -21,6 +21,7 @@ from cluster.queue.job import Done, Fact, Failed, JobSpec, Lease, Loaded, ModelP
 from cluster.system_config import SystemConfig
 from tasks.job import NO_FACTS, Context, Job, RowJob
 from tasks.missing import Missing
+from tasks.ml.model_names import clean_name
 from tasks.ml.ocr import BUNDLED, PrintedLine, TextReader, ocr_files
 from tasks.ml.picture import read_picture
 from tasks.ml.weights import ModelKind, Weights, stamp
@@ -59,6 +60,11 @@ def select_page(context: Context, lease: Lease) -> Done | More | Skipped:
 
 def is_on(config: SystemConfig) -> bool:
     return config.machine_learning.enabled and config.machine_learning.ocr.enabled
+
+
+def model_of(config: SystemConfig) -> str:
+    """The model in force, by Immich's name."""
+    return clean_name(config.machine_learning.ocr.model_name)
 
 
 def _readable() -> list[ColumnElement[bool]]:
@@ -104,7 +110,7 @@ def _input(row: Any, context: Context) -> TextInput | Skipped | Failed:
         preview_path=row.path,
         original_file_name=row.original_file_name,
         model_folder=context.settings.model_folder,
-        model_name=ocr.model_name,
+        model_name=model_of(context.config),
         max_resolution=ocr.max_resolution,
         min_detection_score=ocr.min_detection_score,
         min_recognition_score=ocr.min_recognition_score,
@@ -156,7 +162,7 @@ def _row(asset_id: str, number: int, line: PrintedLine) -> AssetOcr:
 
 def wanted_weights(config: SystemConfig) -> Weights | None:
     """None where the model needs none, or nothing is to be read."""
-    name = config.machine_learning.ocr.model_name
+    name = model_of(config)
     return Weights(ModelKind.OCR, name) if is_on(config) and name not in BUNDLED else None
 
 

@@ -19,7 +19,7 @@ from cluster.names import JobName, QueueName
 from cluster.queue.job import Done, Failed, JobSpec, Lease, More, NewJob, Place, Skipped, Snooze
 from cluster.vectors.index import Match
 from tasks.job import Context, RowJob
-from tasks.jobs.detect_faces import OFF, faces_on
+from tasks.jobs.detect_faces import OFF, face_model, faces_on
 from tasks.jobs.gather_people import gather_people
 from tasks.pipeline import picture_person, recognize_face
 from tasks.queue_all import PAGE, cursor, forced, queue_all_spec
@@ -45,7 +45,7 @@ def run(context: Context, lease: Lease) -> Done | Skipped | Failed:
         return Skipped("it is known whose it is")
     if face.model is None:
         return Failed("no model has looked at the face: find faces once more")
-    if face.model != context.config.machine_learning.facial_recognition.model_name:
+    if face.model != face_model(context.config):
         return Skipped("another model looked at the face: refresh the faces")
     return _recognize(context, lease, face)
 
@@ -73,7 +73,7 @@ def _near(context: Context, face: FaceFacts, limit: int, *, known: bool = False)
     wanted, session = context.config.machine_learning.facial_recognition, context.session
     point = embeddings.embedding_of(session, EmbeddingKind.FACE_SEARCH, face.face_id)
     assert point is not None, "its model is known"
-    among = faces.comparable_faces(face.owner_id, wanted.model_name, face.taken_on, known=known)
+    among = faces.comparable_faces(face.owner_id, face_model(context.config), face.taken_on, known=known)
     kind, owner_id = EmbeddingKind.FACE_SEARCH, face.owner_id
     return context.vectors.within(session, kind, point, wanted.max_distance, limit, among, owner_id)
 

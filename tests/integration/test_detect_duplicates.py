@@ -27,7 +27,7 @@ from tasks.jobs import detect_duplicates, reconcile
 from tests.drawn_scenes import KINDS, draw_scene
 from tests.figures import FIGURES
 from tests.inline_stack import Stack, inline_stack, names_seen
-from tests.tiny_models import put_clip
+from tests.tiny_models import CLIP, put_clip
 
 OTHERS_OFF = {"facialRecognition": {"enabled": False}, "ocr": {"enabled": False}}
 
@@ -65,7 +65,7 @@ class Uploads:
             self.embed(asset_id, direction)
         return asset_id
 
-    def embed(self, asset_id: str, direction: NDArray[np.float32], model: str = "stand-in") -> None:
+    def embed(self, asset_id: str, direction: NDArray[np.float32], model: str = CLIP.name) -> None:
         with self.stack.database.session() as session:
             put(session, EmbeddingKind.SMART_SEARCH, model, {asset_id: direction})
 
@@ -189,9 +189,12 @@ def test_only_what_its_owner_could_let_go_is_compared(uploads: Uploads) -> None:
 
 def test_what_another_model_made_does_not_compare(uploads: Uploads) -> None:
     mine, other, same = uploads.add(towards(0)), uploads.add(towards(0)), uploads.add(towards(5))
-    uploads.embed(other, towards(0), model="another")
+    twin = uploads.add(towards(0))
+    for one in (other, twin):
+        uploads.embed(one, towards(0), model="another")
     uploads.compare(other)
-    assert uploads.groups() == set()
+    assert uploads.groups() == uploads.compared() == set()  # as if it had none, until it has another
+    assert uploads.stack.failed() == {}
     uploads.compare(mine)
     assert uploads.groups() == {frozenset({mine, same})}
 

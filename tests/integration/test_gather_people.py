@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import embeddings, faces
+from cluster.db.queries import embeddings, faces, people
 from cluster.db.queries.embeddings import EmbeddingKind
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.person import AssetFace, Person
@@ -119,18 +119,35 @@ def test_somebody_who_is_deleted_meanwhile_gets_no_faces(
         session.execute(update(AssetFace).where(AssetFace.person_id == gone).values(person_id=None))
         kept = next(face for face, number in truth.items() if number == truth[next(iter(truth))])
         session.execute(update(AssetFace).where(AssetFace.id == kept).values(person_id=gone))
-    add = faces.add_people
+    propose = people.propose_merges
 
     def deletes(session: Session, *arguments: Any) -> None:
-        add(session, *arguments)
+        propose(session, *arguments)
         session.execute(delete(Person).where(Person.id == gone))
 
-    monkeypatch.setattr(faces, "add_people", deletes)
+    monkeypatch.setattr(people, "propose_merges", deletes)
     gather(stack, ann)
     assert gone not in owners(stack).values()
-    monkeypatch.setattr(faces, "add_people", add)
+    monkeypatch.setattr(people, "propose_merges", propose)
     gather(stack, ann)
     assert groups(stack) == expected(truth)
+
+
+def test_a_clean_up_meanwhile_takes_nobody_who_is_about_to_get_faces(
+    stack: ApiStack, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, give = add_faces(stack, ann), faces.give_to_person
+
+    def cleans_up(session: Session, *arguments: Any) -> None:
+        give(session, *arguments)
+        session.execute(
+            delete(Person).where(Person.id.not_in(select(AssetFace.person_id).where(AssetFace.person_id.is_not(None))))
+        )
+
+    monkeypatch.setattr(faces, "give_to_person", cleans_up)
+    gathered = gather(stack, ann)
+    assert groups(stack) == expected(truth)
+    assert set(gathered.new_people) == set(owners(stack).values())
 
 
 def test_what_a_person_assigns_while_it_runs_stays(

@@ -232,7 +232,7 @@ def test_a_face_is_drawn_shown_given_away_and_deleted(
     assert faces_of(stack, asset_id) == []
 
 
-@pytest.mark.parametrize("change", [{"x": -1}, {"width": 0}, {"y": 460}, {"imageWidth": 0}])
+@pytest.mark.parametrize("change", [{"x": -1}, {"width": 0}, {"y": 460}, {"imageWidth": 0}, {"imageWidth": 2**31}])
 def test_a_face_lies_inside_of_its_picture(
     stack: ApiStack, ann: Person, as_ann: CheckedClient, change: dict[str, int]
 ) -> None:
