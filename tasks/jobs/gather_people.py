@@ -9,8 +9,8 @@ Source: spec/jobs-ml.md §7; how faces are grouped is in cluster/README.md.
 
 import logging
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -102,12 +102,20 @@ def _gather(given: GatherInput, database: Database, tools: Tools) -> Gathered | 
     with database.reader() as session:  # what people said while that took its minutes counts
         now = {face.face_id: face for face, _ in faces.gathered_faces(session, given.owner_id, given.model)}
         known = faces.known_people(session, given.owner_id)
-    everybody = [now.get(face.face_id, face) for face in everybody]
+    everybody = [_as_it_is(face, now, known) for face in everybody]
     plan = plan_people(everybody, groups.tolist(), known, lambda: str(uuid.uuid4()))
     moved = sum(len(face_ids) for face_ids in plan.moves.values())
     log.info("%d faces, %d new people, %d faces change hands", len(found), len(plan.new_people), moved)
     _carry_out(plan, given, database)
     return Gathered(tuple(one for one in plan.new_people if one in plan.moves), moved)
+
+
+def _as_it_is(face: GatheredFace, now: Mapping[str, GatheredFace], known: Collection[str]) -> GatheredFace:
+    """What is said of a face now. One that is gone moves nowhere; whoever is gone has none."""
+    current = now.get(face.face_id)
+    if current is None:
+        return replace(face, person_id=None, is_settled=True)
+    return current if current.person_id in known else replace(current, person_id=None)
 
 
 def _grouped(

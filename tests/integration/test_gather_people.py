@@ -194,6 +194,27 @@ def test_a_name_that_is_given_while_it_runs_stays_with_its_faces(
     assert owners(stack)[one] == mine  # who has a name goes on
 
 
+def test_who_is_deleted_with_pictures_while_it_runs_is_no_matter(
+    stack: ApiStack, ann: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = add_faces(stack, ann)
+    gather(stack, ann)
+    face, other = next(iter(truth)), next(face for face, who in truth.items() if who != truth[next(iter(truth))])
+    gone, cluster = owners(stack)[face], gather_people.cluster_faces
+
+    def deletes(*arguments: Any) -> Any:
+        with stack.services.database.session() as session:
+            session.execute(update(AssetFace).where(AssetFace.id == other).values(person_id=gone))
+            session.execute(update(AssetFace).where(AssetFace.person_id == gone).values(deleted_at=NOON))
+            session.execute(delete(Person).where(Person.id == gone))
+        return cluster(*arguments)
+
+    before = owners(stack)
+    monkeypatch.setattr(gather_people, "cluster_faces", deletes)
+    assert gather(stack, ann) == Gathered((), 0)
+    assert owners(stack) == {one: None if who == gone or one == other else who for one, who in before.items()}
+
+
 def archive(stack: ApiStack, truth: dict[str, int]) -> set[str]:
     """Of each person two faces are in a picture of the archive now; returns them."""
     found = {face for number in range(PEOPLE) for face in [one for one, who in truth.items() if who == number][:2]}
