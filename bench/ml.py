@@ -38,7 +38,7 @@ PICTURES = {1: 128, 8: 512, 32: 512}
 """At each batch, so that starting and ending weigh little. The previews are used again and again."""
 ROUNDS = 3
 TEXTS = 60
-GIVE_UP_S = 300.0
+GIVE_UP_S, STOP_S = 300.0, 5.0
 SIDE = 2048
 """Of the matrices that are multiplied."""
 
@@ -312,7 +312,7 @@ class Queue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._controller.stop()
+        self._controller.stop(STOP_S)
         self._database.close()
 
     def embed_all(self) -> tuple[float, float]:

@@ -18,6 +18,8 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_NUM_CPUS`, `HELIOSTAT_NUM_GPUS`: cores and GPUs that work may use; all of them
 - `HELIOSTAT_CONTROLLERS`: how many controllers share the queues; more than one on PostgreSQL alone; 1
 - `HELIOSTAT_AUTOSCALING_CONFIG`: a cluster's file, from which Ray's autoscaler on this machine starts others; none
+- `HELIOSTAT_LEAVE_S`: seconds that `heliostat node`, told to stop, lets work end; 30
+- `HELIOSTAT_STOP_S`: seconds that `heliostat up`, told to stop, lets work end; 5
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
 - `HELIOSTAT_VIDEO_SEARCH_FRAMES`: frames of a video that smart search looks at; 1, its preview
 - `HELIOSTAT_MODEL_FOLDER`: where models' weights lie; `models` in the media root
@@ -91,7 +93,8 @@ class RayPort(IntEnum):
 class Settings:
     """What the environment says. Paths are absolute. `num_cpus`, `num_gpus` None: as many as the machine has;
     `ray_host` None: as `launch.py` decides; `worker_ports`: first and last, None: any; `log_level` None: as the system
-    config says; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in parts, 0: none;
+    config says; `leave_s`, `stop_s`: how long a further machine, and the first one, let work end when they are told
+    to stop; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in parts, 0: none;
     `video_search_frames`: of a video, that smart search looks at, 1: its preview alone. The include and exclude lists
     are raw: `workers.py` knows what they mean.
     """
@@ -125,6 +128,8 @@ class Settings:
     controllers: int
     autoscaling_config: Path | None
     dashboard: bool
+    leave_s: int
+    stop_s: int
     version_url: str | None
     video_parts_from_s: int
     video_search_frames: int
@@ -181,6 +186,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         controllers=read.integer("HELIOSTAT_CONTROLLERS", 1, 1, len(QueueName)),
         autoscaling_config=read.absolute_path("HELIOSTAT_AUTOSCALING_CONFIG"),
         dashboard=read.boolean("HELIOSTAT_DASHBOARD", True),
+        leave_s=read.integer("HELIOSTAT_LEAVE_S", 30, 0, 86_400),
+        stop_s=read.integer("HELIOSTAT_STOP_S", 5, 0, 3600),
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
         video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),
         video_search_frames=read.integer("HELIOSTAT_VIDEO_SEARCH_FRAMES", 1, 1, 64),

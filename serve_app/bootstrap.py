@@ -15,6 +15,7 @@ from cluster.db.queries import notes, queue_activity, readings
 from cluster.db.queries import system as system_queries
 from cluster.db.queue_store import SqlQueueStore
 from cluster.db.tables.base import to_ms
+from cluster.draining import Drain
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
 from cluster.loops.library_watcher import STABLE_S, LibraryChanges, LibraryWatcher, WatchedLibrary
@@ -40,6 +41,7 @@ from cluster.telemetry import follow_config
 from cluster.vectors.exact import ExactVectors
 from cluster.vectors.index import Vectors
 from serve_app.deps import Services
+from serve_app.services.nodes import bench, read_drains
 from tasks import registry
 from tasks.binding import Contexts, bind
 from tasks.libraries import MEDIA_EXTENSIONS, import_jobs, remove_jobs, scan_jobs
@@ -134,6 +136,9 @@ def build_controller(
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
             held_back=held_back,
+            drained=nodes.drained,
+            why_nobody=nodes.why_nobody,
+            bench=lambda node, why: bench(services, node, why),
             restart_controller=restart_controller,
             readings=read,
             metrics=metrics,
@@ -188,6 +193,12 @@ def build_row_runner(services: Services, beats: Beats) -> RowRunner:
     settler = Settler(services.store, handlers, follow, on_failed=follow_failure)
     settings = services.settings
     return RowRunner(services.store, settler, handlers, settings.database_url, beats, settings.node_name)
+
+
+def drained_nodes(services: Services) -> Mapping[str, Drain]:
+    """Name → why, of the nodes that admins have drained."""
+    with services.database.reader() as session:
+        return read_drains(services, session)
 
 
 class LiveQuietHours:

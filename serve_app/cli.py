@@ -1,4 +1,4 @@
-"""The `heliostat` command: up, node, upload, jobs, nodes, demo, doctor, validate, models, migrate, restore, …"""
+"""The `heliostat` command: up, node, upload, jobs, nodes, drain, demo, doctor, validate, models, migrate, restore, …"""
 
 import os
 import sys
@@ -163,6 +163,28 @@ def nodes(
     with ApiClient(_url(url), key or None) as client:
         _sign_in(client, key, email, password)
         show_nodes(client, Console(), as_json=as_json)
+
+
+@app.command()
+def drain(
+    node: Annotated[str, typer.Argument(help="as `heliostat nodes` names it")],
+    back: Annotated[bool, typer.Option("--back", help="let it work again")] = False,
+    reason: Annotated[str, typer.Option(help="why, for others to read")] = "",
+    patience: Annotated[int, typer.Option(min=0, help="seconds for what runs there, then others take it over")] = 60,
+    url: Url = "",
+    key: Key = "",
+    email: Email = "",
+    password: Password = "",
+) -> None:
+    """Give a machine nothing new to do: short work ends, long work goes to others. It stays so until --back."""
+    from rich.console import Console
+
+    from serve_app.cli_nodes import drain_node
+    from serve_app.client import ApiClient
+
+    with ApiClient(_url(url), key or None) as client:
+        _sign_in(client, key, email, password)
+        drain_node(client, Console(), node, reason, patience, back=back)
 
 
 @app.command()

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cluster.draining import Drain
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterNode:
-    """A live node. `workers` and `queues`: the names that its labels serve; `labels`: those that are not ours."""
+    """A live node. `workers` and `queues`: the names that its labels serve; `labels`: those that are not ours. `going`:
+    its machine has said that it ends."""
 
     name: str
     address: str
@@ -17,6 +20,7 @@ class ClusterNode:
     workers: tuple[str, ...]
     queues: tuple[str, ...]
     labels: dict[str, str] = field(default_factory=dict)
+    going: Drain | None = None
 
 
 class ClusterNodes(Protocol):

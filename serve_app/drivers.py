@@ -17,6 +17,8 @@ PREPARED: Final = "prepared"
 """Database and media folders are as this version wants them."""
 READY: Final = "ready"
 """The controller's loops run."""
+STOP: Final = "stop"
+"""What the controller's driver is told before the end: lease no more, let short calls end."""
 TOLD: Final = 3
 """Exit code of a driver that said in words why it cannot start."""
 
@@ -54,6 +56,17 @@ class Driver:
         """Whether it has done its work and gone. Raises StackBroken when it failed."""
         self._listen()
         return self._process.poll() == 0
+
+    def stop(self) -> None:
+        """Tell it that the end is near; it ends when it has done what is to be done before."""
+        with suppress(BrokenPipeError):
+            self._stdin.write(f"{STOP}\n".encode())
+            self._stdin.flush()
+
+    @property
+    def is_ready(self) -> bool:
+        """It has said so, and still runs."""
+        return self._process.poll() is None and READY in self._lines()
 
     def end(self) -> None:
         self._process.kill()

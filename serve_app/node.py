@@ -1,5 +1,5 @@
-"""`heliostat node`: this machine's Ray, joined to a cluster's head; watched, brought back, ended. It never joins
-itself, since who has joined dies with Ray.
+"""`heliostat node`: this machine's Ray, joined to a cluster's head; watched, brought back, drained, ended. It never
+joins itself, since who has joined dies with Ray.
 """
 
 import json
@@ -29,7 +29,14 @@ from cluster.joining import (
 )
 from cluster.launch import node_command
 from cluster.names import WorkerName
-from cluster.settings import RAY_PORTS_PER_STACK, Settings, names_database, read_settings, strip_database_variables
+from cluster.settings import (
+    RAY_PORTS_PER_STACK,
+    RayPort,
+    Settings,
+    names_database,
+    read_settings,
+    strip_database_variables,
+)
 from cluster.stack import Stack
 from cluster.storage.mounts import marker_present
 from cluster.workers import worker_label
@@ -42,6 +49,7 @@ ASK_S = 30.0
 UNTIL_PUBLISHED_S = 60.0
 """How long a head that answers may still be starting."""
 LONGEST_PAUSE_S = 5.0
+LEFT_EVERY_S = 0.2
 
 
 def environ_of_node(environ: Mapping[str, str]) -> dict[str, str]:
@@ -68,7 +76,8 @@ class NodeSupervisor:
         self._labels = labels_of_node(environ)
         self._head = host_and_port(address)
         self._stack = Stack(settings, environ, head=False)
-        self._stopping = threading.Event()
+        self._stopping, self._at_once = threading.Event(), threading.Event()
+        self._address = ""
 
     def run(self) -> None:
         """Join, watch, leave. Raises JoinRefused, StackRunning, StackBroken before it has joined for the first time."""
@@ -78,14 +87,16 @@ class NodeSupervisor:
         try:
             self._join()
             self._watch()
+            self._leave()
         finally:
             started_s = time.monotonic()
             ended = self._stack.end_everything()
             log.info("left the cluster: stopped %d processes in %.1f s", ended, time.monotonic() - started_s)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        log.info("%s: stopping", signal.Signals(number).name)
-        self._stopping.set()
+        again = self._stopping.is_set()
+        log.info("%s: %s", signal.Signals(number).name, "stopping at once" if again else "stopping")
+        (self._at_once if again else self._stopping).set()
 
     def _join(self) -> None:
         started_s = time.monotonic()
@@ -97,6 +108,7 @@ class NodeSupervisor:
         refuse_unless_same(facts_here(self._settings), facts, self._labels)
         head = self._head_address
         self._stack.launch(node_command(self._settings, head, host, self._labels))
+        self._address = f"{host}:{self._settings.ray_port(RayPort.NODE_MANAGER)}"
         log.info("joined %s as %s after %.1f s", head, self._settings.node_name, time.monotonic() - started_s)
         log.info("%-14s %s", "serves", ", ".join(self._labels))
 
@@ -154,6 +166,40 @@ class NodeSupervisor:
             if wrong:
                 log.error("%s: joining anew", ", ".join(wrong))
                 self._rejoin()
+
+    def _leave(self) -> None:
+        """Get nothing new and let end what runs here, until Ray has ended its raylet for that; as long as the settings
+        say, or until a second signal."""
+        within_s = self._settings.leave_s
+        if within_s == 0 or not self._address or self._stack.dead_parts() or not self._tell_head(within_s):
+            return
+        log.info("drains: waits up to %d s for what runs here; a second signal ends it at once", within_s)
+        started_s = time.monotonic()
+        while not self._stack.dead_parts() and time.monotonic() < started_s + within_s:
+            if self._at_once.wait(LEFT_EVERY_S):
+                return
+        what = "is empty" if self._stack.dead_parts() else "is not empty, and ends all the same"
+        log.info("drained for %.1f s: this machine %s", time.monotonic() - started_s, what)
+
+    def _tell_head(self, within_s: int) -> bool:
+        """Whether the head knows now that this machine goes. One that is away has nothing running here."""
+        command = [sys.executable, "-m", "cluster.ray_leave", self._head_address, self._address, str(within_s)]
+        try:
+            socket.create_connection(self._head, REACH_S).close()
+            done = subprocess.run(
+                command,
+                env=self._stack.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=ASK_S,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            log.warning("the head was not told that this machine goes: %s", error)
+            return False
+        if done.returncode != 0:
+            log.warning("the head was not told that this machine goes: %s", done.stderr.strip()[-500:] or "not found")
+        return done.returncode == 0
 
     def _rejoin(self) -> None:
         pause_s = 1.0

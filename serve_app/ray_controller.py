@@ -19,7 +19,7 @@ from cluster.names import WorkerName
 from cluster.ray_join import join
 from cluster.settings import read_settings
 from cluster.workers import worker_label
-from serve_app.drivers import READY, TOLD
+from serve_app.drivers import READY, STOP, TOLD
 
 if TYPE_CHECKING:
     from cluster.loops.in_flight import Beat
@@ -61,14 +61,14 @@ class ControllerActor:
         from cluster.telemetry import configure_logging
         from cluster.vectors.indexed import IndexedVectors
         from cluster.vectors.ray_vectors import RayHolder
-        from serve_app.bootstrap import Scaling, build_controller, build_services
+        from serve_app.bootstrap import Scaling, build_controller, build_services, drained_nodes
         from serve_app.ray_row_jobs import RayRowJobs
         from tasks.ray_runner import RayRunner
 
         settings = read_settings(os.environ)
         configure_logging(settings, "Microservices")
         services = build_services(settings, IndexedVectors(RayHolder()))
-        nodes = RayNodes()
+        nodes = RayNodes(drained=lambda: drained_nodes(services))
         runner = RayRunner(nodes)
         submitters: dict[Place, Submitter] = {
             Place.CLUSTER: runner,
@@ -89,6 +89,10 @@ class ControllerActor:
     def beat(self, beats: "Iterable[Beat]") -> set[str]:
         """A worker's word on its calls; the answer names those it must drop."""
         return self._controller.beat(beats)
+
+    def stop(self, patience_s: float) -> None:
+        """Lease no more, wait so long for what is out, give the rest back."""
+        self._controller.stop(patience_s)
 
     def ready(self) -> bool:
         """True: the loops run."""
@@ -115,6 +119,13 @@ def start_controllers() -> None:
         fleet = read_fleet(settings.autoscaling_config)
     controllers = [start_controller(controller_name(number), fleet) for number in range(settings.controllers)]
     ray.get([controller.ready.remote() for controller in controllers], timeout=UNTIL_READY_S)
+
+
+def stop_controllers() -> None:
+    """Have all lease no more; returns when what ran has ended or was given back, and is settled."""
+    settings = read_settings(os.environ)
+    names = [controller_actor(controller_name(number)) for number in range(settings.controllers)]
+    ray.get([ray.get_actor(name, NAMESPACE).stop.remote(settings.stop_s) for name in names])
 
 
 def start_controller(name: str, fleet: "Fleet | None" = None) -> Any:
@@ -151,4 +162,5 @@ if __name__ == "__main__":
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):  # nobody reads them from here on, and a full pipe would stop this process
             os.dup2(nowhere, stream)
-        sys.stdin.read()  # until the supervisor ends
+        if sys.stdin.readline().strip() == STOP:  # an empty line is a supervisor that has died
+            ray_controller.stop_controllers()

@@ -26,6 +26,8 @@ SILENT_S = 30.0
 """How long the API may not answer, or the controller be without its queues, before the whole stack is started anew.
 Ray restarts either within seconds; it gives up on an actor that cannot start, and never sees one that is frozen."""
 LONGEST_PAUSE_S = 30.0
+SETTLE_S = 8.0
+"""Beside the time for calls to end, when all is told to stop: for the loops to end and the results to be settled."""
 
 
 class Supervisor:
@@ -34,7 +36,7 @@ class Supervisor:
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._stack = Stack(settings, environ)
-        self._stopping = threading.Event()
+        self._stopping, self._at_once = threading.Event(), threading.Event()
         self._drivers: list[Driver] = []
         if WorkerName.API not in node_duties(settings.workers_include, settings.workers_exclude).workers:
             message = "This command serves the API: leave the worker api in, or the variable out"
@@ -51,6 +53,7 @@ class Supervisor:
             self._start()
             self._greet()
             self._watch()
+            self._let_work_end()
         finally:
             started_s = time.monotonic()
             self._end_drivers()
@@ -58,8 +61,9 @@ class Supervisor:
             log.info("stopped %d processes in %.1f s", ended, time.monotonic() - started_s)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        log.info("%s: stopping", signal.Signals(number).name)
-        self._stopping.set()
+        again = self._stopping.is_set()
+        log.info("%s: %s", signal.Signals(number).name, "stopping at once" if again else "stopping")
+        (self._at_once if again else self._stopping).set()
 
     def _start(self) -> None:
         started_s = time.monotonic()
@@ -72,6 +76,17 @@ class Supervisor:
         log.info("Ray runs after %.1f s", time.monotonic() - started_s)
         self._deploy(api, controller)
         log.info("ready after %.1f s", time.monotonic() - started_s)
+
+    def _let_work_end(self) -> None:
+        """Have the controllers start nothing more, wait a little for what runs, and give the rest back; until all is
+        settled, or a second signal."""
+        controllers = [driver for driver in self._drivers if driver.is_ready]
+        for driver in controllers:
+            driver.stop()
+        until_s = time.monotonic() + self._settings.stop_s + SETTLE_S
+        while any(driver.is_ready for driver in controllers) and time.monotonic() < until_s:
+            if self._at_once.wait(PING_EVERY_S):
+                return
 
     def _end_drivers(self) -> None:
         while self._drivers:

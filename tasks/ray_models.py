@@ -28,8 +28,7 @@ from cluster.loops.in_flight import Beat
 from cluster.loops.submitter import Call, CallEnd, CallLost, LossReason
 from cluster.names import JobName, QueueName
 from cluster.queue.job import JobSpec, ModelPool
-from cluster.ray_nodes import Node, RayNodes
-from cluster.workers import queue_label
+from cluster.ray_nodes import Node, RayNodes, serves
 from tasks import ray_worker
 from tasks.pool_places import next_place, processes_of
 from tasks.ray_ends import crashed_call, end_of_call, first_line
@@ -237,14 +236,16 @@ class RayModels:
     # ---- processes ----------------------------------------------------------------------------------------------
 
     def _feed(self, pool: _Pool) -> None:
-        """Calls to idle processes, then as many more processes as calls wait."""
+        """Calls to idle processes, then as many more processes as calls wait. Those on drained nodes get none."""
+        serving = self._serving(pool.queue)
+        ids = {node.node_id for node in serving}
         for process in pool.idle():
-            if pool.waiting:
+            if pool.waiting and process.node_id in ids:
                 self._hand_over(pool, process, pool.waiting.popleft())
         if pool.is_stopped():
             self._give_back(pool)
         while pool.waiting and len(pool.processes) < processes_of(pool.pool, self._busy(pool) + len(pool.waiting)):
-            node = next_place(pool.pool, self._serving(pool.queue), Counter(one.node_id for one in pool.processes))
+            node = next_place(pool.pool, serving, Counter(one.node_id for one in pool.processes))
             if node is None:
                 return
             try:
@@ -257,7 +258,7 @@ class RayModels:
         return sum(process.state is _State.BUSY for process in pool.processes)
 
     def _serving(self, queue: QueueName) -> list[Node]:
-        return [node for node in self._nodes.nodes() if node.labels.get(queue_label(queue)) == "true"]
+        return [node for node in self._nodes.nodes() if serves(node, queue)]
 
     def _start(self, pool: _Pool, node: Node, first: _Held) -> None:
         options = actor_options(pool.spec, pool.pool, node)
@@ -380,7 +381,7 @@ class RayModels:
         for process in list(pool.processes):
             self._look_at_process(pool, process, serving)
         if pool.waiting and not serving:
-            pool.trouble = f"no live node serves {pool.queue}"
+            pool.trouble = self._nodes.why_nobody(pool.queue)
             self._give_back(pool)
         self._feed(pool)
         if pool.waiting:

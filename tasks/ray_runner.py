@@ -6,7 +6,7 @@ Calls of jobs that keep a model go to the processes of its pool.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -32,14 +32,20 @@ machine that has far more to do than it can."""
 OnEnd = Callable[[CallEnd], None]
 
 
-def task_options(spec: JobSpec, queue: QueueName) -> dict[str, Any]:
-    """What Ray is told about a job type."""
+NODE_ID = "ray.io/node-id"
+"""The label that Ray gives every node."""
+
+
+def task_options(spec: JobSpec, queue: QueueName, left_out: Sequence[str] = ()) -> dict[str, Any]:
+    """What Ray is told about a job type. `left_out`: ids of nodes that must not get it."""
     options: dict[str, Any] = {
         "name": str(spec.name),
         "num_cpus": spec.resources.cpus,
         "label_selector": {queue_label(queue): "true"},
         "max_retries": 0,
     }
+    if left_out:
+        options["label_selector"][NODE_ID] = f"!in({','.join(left_out)})"
     if spec.resources.gpus:
         options["num_gpus"] = spec.resources.gpus
     if spec.resources.memory_mb:
@@ -61,7 +67,7 @@ class RayRunner:
         self._nodes = nodes
         self.models = models or RayModels(nodes)
         self._task = ray.remote(run_call)
-        self._tasks: dict[tuple[JobName, QueueName], Any] = {}
+        self._tasks: dict[tuple[JobName, QueueName], tuple[Sequence[str], Any]] = {}
         self._refs: dict[str, ray.ObjectRef[Any]] = {}
         self._lock = threading.Lock()
 
@@ -103,10 +109,12 @@ class RayRunner:
         return self._nodes.serving(queue)
 
     def _task_for(self, call: Call) -> Any:
-        key = (call.spec.name, call.queue)
-        if key not in self._tasks:
-            self._tasks[key] = self._task.options(**task_options(call.spec, call.queue))
-        return self._tasks[key]
+        key, left_out = (call.spec.name, call.queue), self._nodes.left_out()
+        known = self._tasks.get(key)
+        if known is None or known[0] != left_out:
+            known = (left_out, self._task.options(**task_options(call.spec, call.queue, left_out)))
+            self._tasks[key] = known
+        return known[1]
 
     def _ended(self, call: Call, future: Any, on_end: OnEnd) -> None:
         with self._lock:

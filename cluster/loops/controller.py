@@ -1,4 +1,4 @@
-"""The loops of one controller, wired: dispatcher, settler, keeper, rescuer, scheduler, pruner, meter."""
+"""The loops of one controller, wired: dispatcher, settler, keeper, rescuer, drainer, bencher, scheduler, pruner, …"""
 
 import logging
 import time
@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.clock import Clock
+from cluster.draining import Drain, no_node_serves
+from cluster.loops.bencher import Bencher
 from cluster.loops.dispatcher import Dispatcher, Identity
+from cluster.loops.drainer import Drainer
 from cluster.loops.in_flight import Beat, InFlight
 from cluster.loops.keeper import Keeper
 from cluster.loops.loop import Loop
@@ -23,7 +26,6 @@ from cluster.queue.store import QueueStore
 
 log = logging.getLogger(__name__)
 
-STOP_S = 8.0
 START_AGAIN_S = 2.0
 
 
@@ -31,10 +33,11 @@ START_AGAIN_S = 2.0
 class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
     scheduler's tick; `held_back`: why a queue may start nothing although nodes serve it (quiet hours, weights), `""`
-    when it may; `restart_controller`: ends the one of this name, which is frozen, for another to begin; `readings`:
-    what the meter tells to `metrics`, None where nobody measures; `scale`: the scaler's tick, told whether this
-    controller is the one that asks, None where no machines can be started; `starting`: what a queue without a live node
-    waits for where one can."""
+    when it may; `drained`: live nodes that get nothing new; `why_nobody`: what to say where no node serves a queue;
+    `bench`: has a node that fails too much drained, with the reason; `restart_controller`: ends the one of this name,
+    which is frozen, for another to begin; `readings`: what the meter tells to `metrics`, None where nobody measures;
+    `scale`: the scaler's tick, told whether this controller is the one that asks, None where no machines can be
+    started; `starting`: what a queue without a live node waits for where one can."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -45,6 +48,9 @@ class Surroundings:
     watch_libraries: Callable[[bool], float]
     schedule: Callable[[], float]
     held_back: Callable[[QueueName], str] = lambda queue: ""
+    drained: Callable[[], Mapping[str, Drain]] = lambda: {}
+    why_nobody: Callable[[QueueName], str] = no_node_serves
+    bench: Callable[[str, str], None] = lambda node, why: None
     restart_controller: Callable[[str], None] = lambda name: None
     readings: Callable[[Mark | None], Readings] | None = None
     scale: Callable[[bool], float] | None = None
@@ -68,6 +74,7 @@ class Controller:
         self._store, self._submitters, self._identity = store, submitters, identity
         self.in_flight = InFlight()
         self._settler = Settler(store, handlers, pipeline, on_settled=self._wake, on_failed=on_failed)
+        bencher = Bencher(around.bench)
         self._dispatcher = Dispatcher(
             store,
             handlers,
@@ -81,6 +88,8 @@ class Controller:
             media_present=around.media_present,
             held_back=around.held_back,
             starting=around.starting,
+            why_nobody=around.why_nobody,
+            noted=bencher.note,
         )
         self._dispatcher.wake = self._wake
         end = self._dispatcher.on_end
@@ -91,6 +100,7 @@ class Controller:
         rescuer = Rescuer(
             store, self.in_flight, submitters, lambda: self._keeper.owned, end, on_due=self._wake, unsettled=unsettled
         )
+        drainer = Drainer(self.in_flight, submitters, around.drained, around.clock, end)
         pruner = Pruner(store, around.clock, around.sweep_files)
         self._rows_changed, self._sleep = around.rows_changed, around.clock.sleep
         self._watch_folders = around.watch_libraries
@@ -101,6 +111,8 @@ class Controller:
             Loop("watcher", self._watch),
             Loop("keeper", self._keeper.tick),
             Loop("rescuer", rescuer.tick),
+            Loop("drainer", drainer.tick),
+            Loop("bencher", bencher.tick),
             Loop("scheduler", around.schedule),
             Loop("library watcher", self._watch_libraries),
             Loop("pruner", pruner.tick),
@@ -142,12 +154,12 @@ class Controller:
         """A worker's word; the answer is what it must drop."""
         return self.in_flight.beat(beats)
 
-    def stop(self) -> None:
-        """Lease no more, wait a little for what is out, give the rest back."""
+    def stop(self, patience_s: float) -> None:
+        """Lease no more, wait so long for what is out, give the rest back."""
         for loop in self._loops:
             if loop is not self._settle_loop:
                 loop.stop(1.0)
-        until_s = time.monotonic() + STOP_S
+        until_s = time.monotonic() + patience_s
         while len(self.in_flight) and time.monotonic() < until_s:
             time.sleep(0.05)
         for entry in self.in_flight.everything():

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from cluster.draining import no_node_serves
 from cluster.loops.in_flight import InFlight
 from cluster.loops.settler import Settler
 from cluster.loops.submitter import Call, CallEnd, CallLost, CallReturned, LossReason, Submitter
@@ -67,11 +68,14 @@ class Dispatcher:
         held_back: Callable[[QueueName], str] = lambda queue: "",
         hold_s: float = HOLD_S,
         starting: Callable[[QueueName], str] = lambda queue: "",
+        why_nobody: Callable[[QueueName], str] = no_node_serves,
+        noted: Callable[[CallEnd], None] = lambda end: None,
     ) -> None:
         self._store, self._handlers, self._submitters = store, handlers, submitters
         self._settler, self._in_flight, self._identity = settler, in_flight, identity
         self._owned, self._concurrency, self._cpus = owned, concurrency, cpus
-        self._media_present, self._held_back, self._starting = media_present, held_back, starting
+        self._media_present, self._held_back, self._why_nobody = media_present, held_back, why_nobody
+        self._noted, self._starting = noted, starting
         self._turn = 0
         self._said: dict[QueueName, str] = {}
         self._hold_s, self._held_until = hold_s, dict[QueueName, tuple[float, str]]()
@@ -121,6 +125,7 @@ class Dispatcher:
         if isinstance(end, CallLost) and entry.beat is not None:
             end = replace(end, node=end.node or entry.beat.node)
         self._note_hold(end)
+        self._noted(end)
         self._settler.put(end)
         self.wake()
 
@@ -262,13 +267,14 @@ class Dispatcher:
         """Why each of these queues cannot start what waits in it, `""` when it can."""
         nodes = {queue: self._submitters[Place.CLUSTER].nodes_for(queue) for queue in queues}
         media = not nodes or self._media_present()
-        return {
-            queue: (self._starting(queue) if not count else "")
-            or _reason(queue, count, media)
-            or self._held_back(queue)
-            or self._hold(queue)
-            for queue, count in nodes.items()
-        }
+        return {queue: self._reason(queue, count, media) for queue, count in nodes.items()}
+
+    def _reason(self, queue: QueueName, nodes: int, media: bool) -> str:
+        if nodes == 0:
+            return self._starting(queue) or self._why_nobody(queue)
+        if not media:
+            return "the media folder is not mounted: its .immich marker is missing"
+        return self._held_back(queue) or self._hold(queue)
 
     def _hold(self, queue: QueueName) -> str:
         until_s, reason = self._held_until.get(queue, (0.0, ""))
@@ -283,12 +289,6 @@ class Dispatcher:
             self._said.update(changed)
             for queue, reason in changed.items():
                 log.warning("%s waits: %s", queue, reason) if reason else log.info("%s waits no longer", queue)
-
-
-def _reason(queue: QueueName, nodes: int, media: bool) -> str:
-    if nodes == 0:
-        return f"no live node serves {queue}: start one with this queue or its worker in IMMICH_WORKERS_INCLUDE"
-    return "" if media else "the media folder is not mounted: its .immich marker is missing"
 
 
 def _batches(

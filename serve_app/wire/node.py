@@ -8,7 +8,8 @@ from serve_app.wire.job_details import RunningSeen, running_seen
 
 class NodeSeen(Wire):
     """`is_alive` false: the cluster does not know it (any more), but a worker there was heard of. `labels`: those that
-    say nothing of workers and queues."""
+    say nothing of workers and queues. `drain`: `draining` while something runs there yet, then `drained`; empty: it is
+    given work. `drain_reason`: why, and who wanted it. `is_going`: its machine ends, which nobody can undo."""
 
     name: str
     is_alive: bool
@@ -21,6 +22,9 @@ class NodeSeen(Wire):
     labels: dict[str, str]
     running: list[RunningSeen]
     last_ended_at: WireTime | None
+    drain: str
+    drain_reason: str
+    is_going: bool
 
 
 def node_seen(one: WorkingNode) -> NodeSeen:
@@ -37,4 +41,7 @@ def node_seen(one: WorkingNode) -> NodeSeen:
         labels=node.labels if node else {},
         running=[running_seen(job, shown_name(job.name)) for job in one.running],
         last_ended_at=one.ended_at,
+        drain="" if one.drain is None else "draining" if one.running else "drained",
+        drain_reason="" if one.drain is None else one.drain.words(),
+        is_going=node is not None and node.going is not None,
     )

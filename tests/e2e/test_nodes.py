@@ -20,7 +20,7 @@ from serve_app.client import sha1_hex
 from tests.e2e.photos import make_photos
 from tests.e2e.private_network import private_network
 from tests.e2e.real_nodes import FIRST_MACHINE, head_of, prepared_node, real_node, settings_of
-from tests.e2e.real_stack import RealStack, describe, kill, real_stack, wait_until
+from tests.e2e.real_stack import RealStack, describe, kill, real_stack, rows, wait_until
 from tests.programs import program
 
 pytestmark = pytest.mark.timeout(600)
@@ -82,6 +82,21 @@ def test_a_node_ends_by_a_signal_with_all_that_it_started(first: RealStack, numb
         assert first.is_up()
     finally:
         node.kill_everything()
+
+
+def test_a_node_that_is_told_to_stop_ends_what_it_runs(first: RealStack, tmp_path: Path) -> None:
+    with real_node(first, "ends") as node:
+        import_photos(first, tmp_path, 12, seed=53)
+        wait_until(
+            lambda: ("AssetGenerateThumbnails", "ends") in where_jobs_ran(first), IMPORT_S, "the first thumbnail"
+        )
+        code, _ = node.stop()
+        assert code == 0, node.log
+        assert "this machine is empty" in node.log
+        assert rows(first, "SELECT name, error_class, message FROM job_attempt WHERE node = 'ends'") == []
+        node.start()
+        first.wait_until_idle(IMPORT_S)
+    assert first.failed() == {}, describe(first)
 
 
 def refusal(first: RealStack, name: str, **environ: str) -> str:

@@ -83,22 +83,24 @@ class RayBench:
         with self.database.reader() as session:
             return [outcome for (outcome,) in session.execute(query, {"asset": asset})]
 
-    def add_node(self, queue: QueueName) -> Callable[[], None]:
-        """Start a second node that serves this queue alone; returns what ends it."""
+    def add_node(self, *queues: QueueName, name: str = "away") -> Callable[[], None]:
+        """Start a further node that serves these queues alone; returns what ends it."""
         settings = self.stack.settings
         before = set(marked_processes(settings.state_dir))
         options = {
             "--address": head_address(settings),
             "--num-cpus": 1,
-            "--labels": f"{queue_label(queue)}=true",
+            "--node-name": name,
+            "--labels": ",".join(f"{queue_label(queue)}=true" for queue in queues),
             "--min-worker-port": 0,
             "--max-worker-port": 0,
             **{f"--{name}": free_port() for name in NODE_PORTS},
         }
         given = (f"{name}={value}" for name, value in options.items())
         command = [sys.executable, "-m", "cluster.ray_start", "start", "--disable-usage-stats", *given]
+        environ = {**self.stack.environment, "HELIOSTAT_NODE_NAME": name}
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=self.stack.environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         started = set(marked_processes(settings.state_dir)) - before

@@ -31,6 +31,8 @@ MODEL_QUEUE, AWAY_MODEL_QUEUE = QueueName.SMART_SEARCH, QueueName.FACE_DETECTION
 
 BATCH = 4
 TIMEOUT_S = 3.0
+DRAG_S, PATIENT_TIMEOUT_S = 100.0, 200.0
+"""A job may take so long, and is allowed so long where the second serves it."""
 RETRY = RetryPolicy(attempts=2, first_delay_s=0.2, factor=1.0, jitter=0.0)
 BEAT_EVERY_S = 0.3
 IDLE_TTL_S = 4.0
@@ -40,8 +42,8 @@ AWAY_POOL = ModelPool("odd away", memory_mb=50)
 
 
 def order(log: Path, name: JobName = HOME, **orders: Any) -> NewJob:
-    """A job that obeys: `die` or `freeze` (on its first so many runs), then `sleep_s`. What it writes to `tidies`
-    meanwhile it deletes when it is interrupted."""
+    """A job that obeys: `die`, `freeze` or `drag` (on its first so many runs), then `sleep_s`. What it writes to
+    `tidies` meanwhile it deletes when it is interrupted."""
     return NewJob(name, {"log": str(log), **orders}, asset_id=str(orders.get("asset", "")) or None)
 
 
@@ -67,6 +69,8 @@ def _work(given: Payload, tools: Tools, together: int = 1) -> str:
     if before < given.get("freeze", 0):
         time.sleep(3 * BEAT_EVERY_S)  # one that was never heard is believed for two minutes: it may wait in Ray's line
         os.kill(os.getpid(), signal.SIGSTOP)
+    if before < given.get("drag", 0):
+        _sleep(DRAG_S)
     partial = Path(given["tidies"]) if "tidies" in given else None
     try:
         if partial is not None:
@@ -110,8 +114,8 @@ def _save(context: Context, lease: Lease, output: str) -> frozenset[Any]:
 def odd_jobs() -> dict[JobName, Job]:
     """One for each queue, and one with a model for each."""
     plain = {
-        name: Job(JobSpec(name, batch=BATCH, timeout_s=TIMEOUT_S, retry=RETRY), _load, _work, _save)
-        for name in (HOME, AWAY)
+        name: Job(JobSpec(name, batch=BATCH, timeout_s=timeout_s, retry=RETRY), _load, _work, _save)
+        for name, timeout_s in ((HOME, TIMEOUT_S), (AWAY, PATIENT_TIMEOUT_S))
     }
     pooled = {
         name: Job(

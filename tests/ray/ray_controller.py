@@ -5,7 +5,7 @@
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
@@ -13,7 +13,9 @@ import ray
 from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
+from cluster.db.queries import notes
 from cluster.db.queue_store import SqlQueueStore
+from cluster.draining import Drain, drains_from_json
 from cluster.launch import controller_actor, controller_name
 from cluster.loops import dispatcher, in_flight, keeper
 from cluster.loops.controller import Controller, Surroundings
@@ -50,7 +52,7 @@ class OddController:
         contexts = Contexts(
             store, settings, StorageLayout(settings.media_root), lambda tx: None, SystemClock(), ExactVectors()
         )  # type: ignore[arg-type, return-value]
-        nodes = RayNodes()
+        nodes = RayNodes(drained=lambda: drained_nodes(database))
         ray_models.TROUBLE_S = 2.0
         runner = RayRunner(nodes, run_call, RayModels(nodes, OddModelActor))
         self._controller = Controller(
@@ -69,6 +71,8 @@ class OddController:
                 watch_libraries=lambda ours: 60.0,
                 schedule=lambda: 60.0,
                 held_back=runner.models.trouble,
+                drained=nodes.drained,
+                why_nobody=nodes.why_nobody,
             ),
         )
         runner.models.heard = self._controller.beat
@@ -79,6 +83,11 @@ class OddController:
 
     def ready(self) -> bool:
         return True
+
+
+def drained_nodes(database: Database) -> Mapping[str, Drain]:
+    with database.reader() as session:
+        return drains_from_json(notes.read(session, notes.DRAINED) or {}, SystemClock().now())
 
 
 def main() -> None:

@@ -18,6 +18,9 @@ def read(session: Session, key: str) -> dict[str, Any] | None:
 QUIET_HOURS = "quiet-hours"
 """Key: queue → `HH:MM-HH:MM`, the hours of the day in which nothing of it is started."""
 
+DRAINED = "drained-nodes"
+"""Key: node's name → why it gets nothing new (`draining.drain_to_json`)."""
+
 
 def write(session: Session, key: str, value: Mapping[str, Any]) -> None:
     """Remember `value`, whatever was there before."""

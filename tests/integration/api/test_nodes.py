@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cluster.draining import BENCH_S, leaving
 from cluster.names import JobName, QueueName
 from cluster.queue.job import asset_job
 from cluster.queue.store import Finish, InHand
@@ -15,7 +16,11 @@ from serve_app.app import create_app
 from serve_app.cli import app
 from serve_app.cluster_nodes import ClusterNode
 from serve_app.ray_cluster_nodes import cluster_node
+from serve_app.services.audit import list_actions
+from serve_app.services.nodes import WorkingNode, bench, list_nodes, read_drains
+from serve_app.wire.node import node_seen
 from tests.api_stack import ApiStack, api_stack, in_process, served
+from tests.fake_clock import FakeClock
 
 REPORTED = {
     "NodeName": "attic",
@@ -74,3 +79,81 @@ def test_only_admins_are_told(stack: ApiStack) -> None:
     person = stack.add_person("bob")
     with in_process(stack.app) as client:
         assert client.get("/nodes", headers=person.headers).status_code == 403
+
+
+def test_a_drained_node_is_shown_and_noted_until_it_is_let_work_again(stack: ApiStack) -> None:
+    admin = stack.add_person("ann", is_admin=True)
+    with served(stack) as url:
+
+        def heliostat(*words: str) -> str:
+            run = CliRunner().invoke(app, [*words, "--url", url, "--key", admin.key], catch_exceptions=False)
+            assert run.exit_code == 0, run.output
+            return run.stdout
+
+        heliostat("drain", "attic", "--reason", "a new disk", "--patience", "5")
+        (attic,) = json.loads(heliostat("nodes", "--json"))
+        assert (attic["drain"], attic["drainReason"], attic["isGoing"]) == ("drained", "a new disk, by ann", False)
+        assert "drained" in heliostat("nodes")
+        with stack.services.database.reader() as session:
+            assert read_drains(stack.services, session)["attic"].reason == "a new disk"
+        heliostat("drain", "attic", "--back")
+        assert json.loads(heliostat("nodes", "--json"))[0]["drain"] == ""
+    assert [(line.action, line.subject) for line in list_actions(stack.services)] == [
+        ("undrain", "attic"),
+        ("drain", "attic"),
+    ]
+
+
+def test_a_node_is_draining_while_something_runs_there(stack: ApiStack) -> None:
+    admin, store = stack.add_person("ann", is_admin=True), stack.services.store
+    with store.transaction() as tx:
+        store.enqueue(tx, [asset_job(JobName.ASSET_ENCODE_VIDEO, "a")])
+        (lease,) = store.lease(tx, QueueName.VIDEO_CONVERSION, 1, 600, "controller", "first")
+        store.note_progress(tx, [InHand(lease.job_id, lease.token, "attic", 0.5)])
+    with in_process(stack.app) as client:
+        assert client.put("/nodes/attic/drain", json={}, headers=admin.headers).status_code == 204
+        assert client.get("/nodes", headers=admin.headers).json()[0]["drain"] == "draining"
+        with store.transaction() as tx:
+            store.settle(tx, [Finish(lease, node="attic", duration_ms=5)])
+        assert client.get("/nodes", headers=admin.headers).json()[0]["drain"] == "drained"
+
+
+def test_who_may_drain_and_what(stack: ApiStack) -> None:
+    admin, person = stack.add_person("ann", is_admin=True), stack.add_person("bob")
+    with in_process(stack.app) as client:
+        for method in ("PUT", "DELETE"):
+            assert client.request(method, "/nodes/attic/drain", json={}, headers=person.headers).status_code == 403
+        refused = client.put("/nodes/cellar/drain", json={}, headers=admin.headers)
+        assert (refused.status_code, refused.json()["message"]) == (
+            404,
+            "No live node is called cellar: there are attic",
+        )
+        assert client.delete("/nodes/attic/drain", headers=admin.headers).status_code == 404
+        assert client.put("/nodes/attic/drain", json={"patienceS": -1}, headers=admin.headers).status_code == 400
+
+
+def test_a_node_whose_machine_ends_says_so() -> None:
+    going = cluster_node(REPORTED, leaving(None))
+    seen = node_seen(WorkingNode("attic", going, (), None, going.going))
+    assert (seen.drain, seen.is_going, seen.drain_reason) == ("drained", True, "its machine is going")
+
+
+def test_a_benched_node_is_shown_and_tried_again_later(stack: ApiStack) -> None:
+    clock = FakeClock(stack.services.clock.now())
+    services = replace(stack.services, clock=clock)
+    bench(services, "attic", "12 of 15 jobs failed there")
+    (attic,) = list_nodes(services)
+    assert node_seen(attic).drain_reason == "benched: 12 of 15 jobs failed there"
+    clock.sleep(BENCH_S + 1)
+    (attic,) = list_nodes(services)
+    assert node_seen(attic).drain == ""
+
+
+def test_an_admins_drain_is_not_shortened_by_a_bench(stack: ApiStack) -> None:
+    admin = stack.add_person("ann", is_admin=True)
+    with in_process(stack.app) as client:
+        client.put("/nodes/attic/drain", json={"reason": "a new disk"}, headers=admin.headers)
+    bench(stack.services, "attic", "12 of 15 jobs failed there")
+    with stack.services.database.reader() as session:
+        drain = read_drains(stack.services, session)["attic"]
+    assert (drain.reason, drain.until) == ("a new disk", None)

@@ -1,8 +1,12 @@
-"""The live nodes: counted by label, asked for seldom, remembered while Ray is away."""
+"""The live nodes: counted by label, asked for seldom, remembered while Ray is away, left out while drained."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cluster import ray_nodes
+from cluster.draining import Drain, leaving
 from cluster.names import QueueName
 from cluster.ray_nodes import Node, RayNodes
 from cluster.workers import node_labels
@@ -57,3 +61,35 @@ def test_while_ray_cannot_be_asked_the_last_answer_holds(monkeypatch: pytest.Mon
     ray.nodes = None
     assert nodes.serving(QueueName.OCR) == 1
     assert nodes.cpus() == 4
+
+
+def test_a_drained_node_counts_nowhere_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_nodes, "REFRESH_S", -1.0)
+    drained = {"two": Drain("a new disk", by="Ada"), "gone": Drain("long ago")}
+    nodes = RayNodes(Ray(EVERYTHING, ENCODING), lambda: drained)
+    assert [node.name for node in nodes.nodes()] == ["one"]
+    assert (nodes.serving(QueueName.VIDEO_CONVERSION), nodes.cpus()) == (1, 4)
+    assert nodes.left_out() == ("n2",)
+    assert nodes.drained() == {"two": drained["two"]}
+    drained.clear()
+    assert (nodes.serving(QueueName.VIDEO_CONVERSION), nodes.left_out()) == (2, ())
+
+
+def test_a_node_whose_machine_ends_gives_back_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    going = replace(ENCODING, going=leaving(noon))
+    nodes = RayNodes(Ray(EVERYTHING, going))
+    assert nodes.left_out() == ("n2",)
+    give_back_at = nodes.drained()["two"].give_back_at
+    assert give_back_at is not None
+    assert noon - timedelta(minutes=1) < give_back_at < noon
+
+
+def test_a_queue_says_whose_drain_it_waits_for() -> None:
+    nodes = RayNodes(Ray(EVERYTHING, ENCODING), lambda: {"one": Drain("a new disk", by="Ada")})
+    why = nodes.why_nobody(QueueName.OCR)
+    assert "one (a new disk, by Ada)" in why
+    assert "--back" in why
+    alone = RayNodes(Ray(ENCODING), lambda: {"two": Drain("")})
+    assert "no live node serves ocr" in alone.why_nobody(QueueName.OCR)
+    assert "two (by hand)" in alone.why_nobody(QueueName.VIDEO_CONVERSION)

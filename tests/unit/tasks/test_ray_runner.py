@@ -91,6 +91,11 @@ def test_ray_never_retries_and_places_by_the_queues_label() -> None:
     }
 
 
+def test_drained_nodes_are_left_out() -> None:
+    options = task_options(JobSpec(NAME), QueueName.THUMBNAIL_GENERATION, ("ab", "cd"))
+    assert options["label_selector"] == {"queue/thumbnailGeneration": "true", "ray.io/node-id": "!in(ab,cd)"}
+
+
 def test_gpus_memory_and_malloc_settings_are_told_where_they_are_wanted() -> None:
     resources = Resources(cpus=1, gpus=0.25, memory_mb=2048)
     options = task_options(JobSpec(NAME, resources=resources, media_memory=True), QueueName.THUMBNAIL_GENERATION)

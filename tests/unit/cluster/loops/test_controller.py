@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 
 from cluster.clock import Clock
-from cluster.loops import controller as controller_module
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import LEASE_S, Identity
 from cluster.loops.in_flight import Beat
@@ -21,7 +20,7 @@ from tests.fakes import FakeHandler, FakeSubmitter, nothing_follows
 
 THUMBNAILS = JobName.ASSET_GENERATE_THUMBNAILS
 QUEUE = QUEUE_OF_JOB[THUMBNAILS]
-SOON_S = 5.0
+SOON_S, STOP_S = 5.0, 0.05
 
 
 class Bench:
@@ -69,12 +68,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(controller_module, "STOP_S", 0.05)
+def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
     for controller in made.controllers:
-        controller.stop()
+        controller.stop(STOP_S)
 
 
 def soon(condition: Callable[[], bool]) -> bool:
@@ -153,7 +151,24 @@ def test_stopping_gives_back_what_is_out_and_charges_none(bench: Bench) -> None:
     controller = bench.controller("first")
     controller.start()
     assert soon(lambda: len(bench.submitter.out) == 1)
-    controller.stop()
+    controller.stop(STOP_S)
     assert bench.states() == ["waiting"] * 3
     assert bench.submitter.out == []
     assert {row.attempts for row in bench.store.tables.rows.values()} == {0}
+
+
+def test_stopping_lets_end_what_is_out_and_starts_nothing_more(bench: Bench) -> None:
+    bench.enqueue(3)
+    controller = bench.controller("first")
+    controller.start()
+    assert soon(lambda: len(bench.submitter.out) == 1)
+    (call,) = bench.submitter.out
+    stopping = threading.Thread(target=controller.stop, args=(SOON_S,))
+    stopping.start()
+    assert soon(lambda: controller._dispatch_loop.stopping)
+    bench.submitter.answer(call)
+    stopping.join(SOON_S)
+    assert not stopping.is_alive()
+    assert bench.submitter.out == []
+    assert len(bench.handler.saved) == len(call.leases)
+    assert bench.states() == ["waiting"] * (3 - len(call.leases))

@@ -1,0 +1,97 @@
+"""Every machine is stopped and started again, one after the other, while photos and videos come in: nothing fails, no
+attempt is counted, everything is done once.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from serve_app.cli import app
+from serve_app.client import sha1_hex
+from tests.e2e.photos import make_photos
+from tests.e2e.real_nodes import FIRST_MACHINE, RealNode, real_node
+from tests.e2e.real_stack import EMAIL, PASSWORD, RealStack, describe, real_stack, rows, wait_until
+from tests.e2e.test_force_table import make_video
+from tests.programs import program
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+
+PHOTOS, VIDEOS = 150, 3
+VIDEO_S = 20
+NODES = ("cellar", "attic")
+WAIT_S, IMPORT_S = 120.0, 600.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealStack, list[RealNode]]]:
+    """A first machine that serves the API alone, and two that do the work."""
+    for needed in ("exiftool", "ffmpeg"):
+        program(needed)
+    with ExitStack() as opened:
+        folder = tmp_path_factory.mktemp("rolling")
+        stack = opened.enter_context(real_stack(3457, folder, IMMICH_WORKERS_INCLUDE="api", **FIRST_MACHINE))
+        stack.sign_in()
+        yield stack, [opened.enter_context(real_node(stack, name)) for name in NODES]
+
+
+def heliostat(stack: RealStack, *words: str) -> None:
+    signed = ("--url", stack.url, "--email", EMAIL, "--password", PASSWORD)
+    run = CliRunner().invoke(app, [*words, *signed], catch_exceptions=False)
+    assert run.exit_code == 0, run.output
+
+
+def state_of(stack: RealStack, name: str) -> str:
+    return str({node["name"]: node["drain"] for node in stack.client.call("GET", "/nodes")}[name])
+
+
+def ended(stack: RealStack) -> int:
+    return int(rows(stack, "SELECT count(*) FROM job_history")[0][0])
+
+
+def wait_for_more(stack: RealStack) -> None:
+    """Something has ended since now: there is a load."""
+    before = ended(stack)
+    wait_until(lambda: ended(stack) > before, WAIT_S, "the next job to end", stack.still_runs)
+
+
+def test_each_machine_is_restarted_under_load(cluster: tuple[RealStack, list[RealNode]], tmp_path: Path) -> None:
+    stack, nodes = cluster
+    paths = make_photos(tmp_path, PHOTOS, seed=71)
+    paths += [make_video(tmp_path / f"video_{number}.avi", number, VIDEO_S) for number in range(VIDEOS)]
+    importer = threading.Thread(target=lambda: [stack.client.upload(path, sha1_hex(path)) for path in paths])
+    importer.start()
+
+    drained, told = nodes
+    wait_for_more(stack)
+    heliostat(stack, "drain", drained.name, "--patience", "10", "--reason", "a new disk")
+    wait_until(lambda: state_of(stack, drained.name) == "drained", WAIT_S, "the first node to be drained")
+    assert drained.stop()[0] == 0, drained.log
+    wait_for_more(stack)
+    drained.start()
+    assert state_of(stack, drained.name) == "drained"
+    heliostat(stack, "drain", drained.name, "--back")
+
+    wait_for_more(stack)
+    assert told.stop()[0] == 0, told.log
+    wait_for_more(stack)
+    told.start()
+
+    importer.join(IMPORT_S)
+    wait_for_more(stack)
+    assert not stack.is_idle()
+    joined = [node.times_joined for node in nodes]
+    assert stack.stop()[0] == 0, stack.log[-3000:]
+    stack.start()
+    wait_until(lambda: all(n.times_joined > before for n, before in zip(nodes, joined, strict=True)), WAIT_S, "both")
+
+    stack.wait_until_idle(IMPORT_S)
+    assert stack.failed() == {}, describe(stack)
+    assert rows(stack, "SELECT name, node, error_class, message FROM job_attempt") == []
+    done = dict(rows(stack, "SELECT name, sum(done) FROM job_statistic GROUP BY name"))
+    assert done["AssetExtractMetadata"] == done["AssetGenerateThumbnails"] == len(paths)
+    assert done["AssetEncodeVideo"] == VIDEOS
+    assert {node for (node,) in rows(stack, "SELECT DISTINCT node FROM job_history")} >= set(NODES)

@@ -1,0 +1,96 @@
+"""Drained nodes of a real Ray: what they get, what becomes of what runs there, and how they come back."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.db.queries import job_details, notes
+from cluster.draining import Drain, drain_to_json
+from tests.e2e.real_stack import wait_until
+from tests.ray.conftest import PATIENCE_S, RayBench
+from tests.ray.odd_jobs import AWAY, AWAY_MODEL, AWAY_MODEL_QUEUE, AWAY_QUEUE, order, runs
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def drain(bench: RayBench, *names: str, patience_s: float) -> None:
+    """Exactly these are drained from now on."""
+    now = datetime.now(UTC)
+    with bench.database.session() as session:
+        told = {name: drain_to_json(Drain("a new disk", at=now), patience_s) for name in names}
+        notes.write(session, notes.DRAINED, told)
+
+
+@pytest.fixture(scope="module")
+def two_nodes(bench: RayBench) -> Iterator[None]:
+    """`left` and `right` serve what the head does not."""
+    ends = [bench.add_node(AWAY_QUEUE, AWAY_MODEL_QUEUE, name=name) for name in ("left", "right")]
+    yield
+    for end in ends:
+        end()
+
+
+@pytest.fixture(autouse=True)
+def none_stays_drained(bench: RayBench) -> Iterator[None]:
+    yield
+    drain(bench, patience_s=0)
+
+
+def where_it_runs(bench: RayBench) -> set[str]:
+    """Names of the nodes whose workers were heard of."""
+    with bench.database.reader() as session:
+        return {name for name in job_details.running_by_node(session) if name in ("left", "right")}
+
+
+def test_what_takes_long_on_a_drained_node_is_given_back_and_it_gets_nothing_new(
+    bench: RayBench, two_nodes: None, tmp_path: Path
+) -> None:
+    bench.enqueue([order(tmp_path / "long", AWAY, asset="long", drag=1)])
+    wait_until(lambda: bool(where_it_runs(bench)), PATIENCE_S, "the long job to be heard of")
+    (name,) = where_it_runs(bench)
+    drain(bench, name, patience_s=0)
+    bench.wait_until_over(AWAY_QUEUE)
+
+    first, second = runs(tmp_path / "long")
+    assert first["node"] != second["node"]
+    assert (bench.outcomes("long"), bench.attempts("long")) == (["done"], [])
+    more = [f"more {number}" for number in range(8)]
+    bench.enqueue([order(tmp_path / one, AWAY, asset=one, sleep_s=0.2) for one in more])
+    bench.wait_until_over(AWAY_QUEUE)
+    assert {run["node"] for one in more for run in runs(tmp_path / one)} == {second["node"]}
+
+
+def test_short_work_on_a_drained_node_ends_there(bench: RayBench, two_nodes: None, tmp_path: Path) -> None:
+    names = [f"short {number}" for number in range(6)]
+    bench.enqueue([order(tmp_path / one, AWAY, asset=one, sleep_s=1.5) for one in names])
+    wait_until(lambda: bool(where_it_runs(bench)), PATIENCE_S, "a job to be heard of")
+    drain(bench, *where_it_runs(bench), patience_s=PATIENCE_S)
+    wait_until(lambda: all(bench.outcomes(one) == ["done"] for one in names[:2]), PATIENCE_S, "the first jobs to end")
+    drain(bench, patience_s=0)
+    bench.wait_until_over(AWAY_QUEUE)
+    for one in names:
+        assert len(runs(tmp_path / one)) == 1, one
+        assert bench.attempts(one) == [], one
+
+
+def test_while_every_node_is_drained_models_end_and_the_queue_says_why(
+    bench: RayBench, two_nodes: None, tmp_path: Path
+) -> None:
+    bench.enqueue([order(tmp_path / "warm", AWAY_MODEL, asset="warm")])
+    bench.wait_until_over(AWAY_MODEL_QUEUE)
+    (warm,) = runs(tmp_path / "warm")
+    assert psutil.pid_exists(warm["pid"])
+
+    drain(bench, "left", "right", patience_s=0)
+    wait_until(lambda: not psutil.pid_exists(warm["pid"]), PATIENCE_S, "the model's process to end")
+    bench.enqueue([order(tmp_path / "waits", AWAY_MODEL, asset="waits")])
+    wait_until(lambda: "is drained" in bench.counts(AWAY_MODEL_QUEUE).wait_reason, PATIENCE_S, "the reason to wait")
+    assert "left (a new disk)" in bench.counts(AWAY_MODEL_QUEUE).wait_reason
+    assert bench.counts(AWAY_MODEL_QUEUE).waiting == 1
+
+    drain(bench, patience_s=0)
+    bench.wait_until_over(AWAY_MODEL_QUEUE)
+    assert (bench.outcomes("waits"), bench.attempts("waits")) == (["done"], [])

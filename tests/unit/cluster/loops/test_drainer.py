@@ -1,0 +1,70 @@
+"""What runs long on a drained node is given back: without an attempt, once its time is up, and nothing else is."""
+
+from datetime import timedelta
+
+from cluster.draining import Drain
+from cluster.loops.drainer import Drainer
+from cluster.loops.in_flight import Beat
+from cluster.names import JobName, QueueName
+from cluster.queue.job import JobSpec, Place, asset_job
+from cluster.queue.states import JobState
+from tests.fakes import Loops
+
+ENCODE, MAINTAIN = JobName.ASSET_ENCODE_VIDEO, JobName.USER_DELETE_CHECK
+ENCODING = JobSpec(ENCODE)
+PATIENCE = timedelta(seconds=60)
+
+
+class Bench:
+    """Two encodes are out, on the nodes `attic` and `studio`."""
+
+    def __init__(self, spec: JobSpec = ENCODING) -> None:
+        self.loops = Loops([spec])
+        self.drained: dict[str, Drain] = {}
+        self.drainer = Drainer(
+            self.loops.in_flight,
+            self.loops.submitters,
+            lambda: self.drained,
+            self.loops.clock,
+            self.loops.dispatcher.on_end,
+        )
+        self.loops.enqueue(asset_job(spec.name, "a"), asset_job(spec.name, "b"))
+        self.loops.dispatcher.tick()
+        out = self.loops.submitter.out or self.loops.row_jobs.out
+        self.on = dict(zip(("attic", "studio"), out, strict=True))
+        for node, call in self.on.items():
+            self.loops.in_flight.beat([Beat(call.call_id, node, 0, 5.0)])
+
+    def drain(self, node: str) -> None:
+        self.drained[node] = Drain("a new disk", self.loops.clock.now() + PATIENCE)
+
+
+def test_work_on_a_drained_node_has_its_time_and_is_given_back_then() -> None:
+    bench = Bench()
+    bench.drain("attic")
+    bench.drainer.tick()
+    assert bench.loops.submitter.cancelled == []
+
+    bench.loops.clock.sleep(PATIENCE.total_seconds())
+    bench.drainer.tick()
+    assert bench.loops.submitter.cancelled == [bench.on["attic"].call_id]
+    bench.loops.settler.drain()
+    with bench.loops.store.transaction(reading=True) as tx:
+        (job,) = bench.loops.store.jobs(tx, QueueName.VIDEO_CONVERSION, [JobState.WAITING], 10)
+    assert (job.asset_id, job.attempts) == (bench.on["attic"].leases[0].asset_id, 0)
+
+
+def test_a_call_that_was_not_heard_of_yet_is_left_alone() -> None:
+    bench = Bench()
+    bench.loops.enqueue(asset_job(ENCODE, "c"))
+    bench.drained = {"": Drain("nobody", bench.loops.clock.now())}
+    bench.drainer.tick()
+    assert bench.loops.submitter.cancelled == []
+
+
+def test_jobs_that_are_rows_stay_where_the_database_is() -> None:
+    bench = Bench(JobSpec(MAINTAIN, place=Place.ROW_JOBS, batch=1))
+    bench.drain("attic")
+    bench.loops.clock.sleep(2 * PATIENCE.total_seconds())
+    bench.drainer.tick()
+    assert bench.loops.row_jobs.cancelled == []
