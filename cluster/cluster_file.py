@@ -13,7 +13,7 @@ from typing import Any
 
 from cluster.errors import SettingsInvalid
 from cluster.names import QueueName, WorkerName
-from cluster.settings import DATABASE_PARTS
+from cluster.settings import DATABASE_PARTS, RayPort, default_ray_port_base
 from cluster.workers import OUR_LABELS, node_labels, queue_label, worker_label
 
 Where = tuple[str | int, ...]
@@ -26,12 +26,19 @@ TOKEN_FILE = "~/.ray/auth_token"  # noqa: S105 - where Ray looks for it
 SSH_PORT, IMMICH_PORT = 22, 2283
 WORKER_PORTS = (10_002, 19_999)
 """What `ray start` takes for its worker processes unless it is told."""
+UP_NEEDS = {
+    "HELIOSTAT_AUTOSCALING_CONFIG": ("no machine would ever be started", "$HOME/ray_bootstrap_config.yaml"),
+    "HELIOSTAT_RAY_HOST": ("no machine could join", "$(hostname -I | cut -d' ' -f1)"),
+    "HELIOSTAT_TOKEN_FILE": ("it would make a secret that no other machine has", "$HOME/.ray/auth_token"),
+}
+"""What `heliostat up` must be told on a head that Ray's launcher started, and what would be without."""
 HERE_ALONE = ("127.0.0.1", "localhost", "::1")
 EVERYBODY = ("0.0.0.0/0", "::/0")
 
 _ASSIGNMENT = re.compile(r"""(?<![\w$-])([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s;&|"']*)""")
 _DATABASE_VARIABLE = re.compile(rf"\b(?:DB_URL|{'|'.join(DATABASE_PARTS)})(?:_FILE)?\b")
 _RAY_START = re.compile(r"\bray(?:_start)?\s+start\b")
+_HELIOSTAT_UP = re.compile(r"\bheliostat\s+up\b")
 _PORT_OPTION = re.compile(r"--([a-z-]*port)[=\s]+(\d+)")
 _DASHBOARD_HOST = re.compile(r"--dashboard-host[=\s]+(\S+)")
 _HEAD_PORT = re.compile(r"--address[=\s]+\S*RAY_HEAD_IP\S*:(\d+)")
@@ -86,6 +93,11 @@ class NodeType:
         """The commands that start Ray there."""
         return [(where, text) for where, text in self.said if where[0] in START_COMMANDS and _RAY_START.search(text)]
 
+    @property
+    def runs_up(self) -> bool:
+        """`heliostat up` starts Ray there: with the token, its own ports and the autoscaler that knows labels."""
+        return any(where[0] == START_OF_HEAD and _HELIOSTAT_UP.search(text) for where, text in self.said)
+
     def value(self, variable: str) -> str:
         return self.variables[variable][1] if variable in self.variables else ""
 
@@ -112,7 +124,7 @@ def findings(config: Mapping[str, Any], demands: Sequence[Demand]) -> list[Findi
         *_media(config, types),
         *_database(config, types),
         *_token(config, types),
-        *_autoscaler(types),
+        *_head(types),
         *_ports(types),
         *_security_group(config),
     ]
@@ -310,7 +322,7 @@ def _token(config: Mapping[str, Any], types: Sequence[NodeType]) -> Iterator[Fin
     for one in types:
         start = START_OF_HEAD if one.is_head else START_OF_WORKERS
         where, mode = one.variables.get("RAY_AUTH_MODE", ((start,), ""))
-        if mode != "token":
+        if mode != "token" and not one.runs_up:
             wrong = f"Ray starts with RAY_AUTH_MODE={mode or '(unset)'}: whoever reaches its ports can run code there"
             yield Finding(where, wrong, "start it with RAY_AUTH_MODE=token")
         if "RAY_AUTH_TOKEN" in one.variables:
@@ -324,9 +336,15 @@ def _token(config: Mapping[str, Any], types: Sequence[NodeType]) -> Iterator[Fin
             yield Finding(("file_mounts",), wrong, f'add "{path}": "{TOKEN_FILE}"; `ray get-auth-token --generate`')
 
 
-def _autoscaler(types: Sequence[NodeType]) -> Iterator[Finding]:
+def _head(types: Sequence[NodeType]) -> Iterator[Finding]:
+    """A head without the autoscaler that knows labels, or that keeps the machines out."""
     for one in types:
-        if one.is_head and one.value("RAY_enable_autoscaler_v2") != "1":
+        if one.runs_up:
+            for variable, (without, value) in UP_NEEDS.items():
+                if not one.value(variable):
+                    wrong = f"{variable} is not set on the head: {without}"
+                    yield Finding((START_OF_HEAD,), wrong, f"write {variable}={value} before `heliostat up`")
+        elif one.is_head and one.value("RAY_enable_autoscaler_v2") != "1":
             wrong = "Ray's first autoscaler would run, which does not know labels"
             yield Finding((START_OF_HEAD,), wrong, "start the head with RAY_enable_autoscaler_v2=1")
 
@@ -335,6 +353,7 @@ def _ports(types: Sequence[NodeType]) -> Iterator[Finding]:
     """Ports that everybody reaches, that two things want, or that nobody listens on."""
     starts_of_head = [text for one in types if one.is_head for _, text in one.starts]
     head_ports = [int(port) for text in starts_of_head for name, port in _PORT_OPTION.findall(text) if name == "port"]
+    head_ports += [default_ray_port_base(_immich_port(one)) + RayPort.HEAD for one in types if one.runs_up]
     for one in types:
         for where, text in one.starts:
             host = _DASHBOARD_HOST.search(text)

@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy import URL, select, text
 
 from cluster.db.engine import Database
+from cluster.db.queries.queue_activity import usual_s
 from cluster.db.queue_store import PROMOTED_AT_ONCE, SqlQueueStore
 from cluster.db.tables.job import Event, Job, JobAttempt, JobHistory, JobStatistic
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, JobId, NewEvent, NewJob, asset_job
 from cluster.queue.states import JobState
-from cluster.queue.store import Continue, Fail, Finish, Release, Retry
+from cluster.queue.store import Continue, Fail, Finish, InHand, Release, Retry
 from tests.contract.queue_stores import StoreBench, fresh_bench, migrated_database
 
 QUEUE, OCR = QueueName.OCR, JobName.OCR
@@ -42,6 +43,26 @@ def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def bench(database: Database) -> StoreBench:
     return fresh_bench(database)
+
+
+def test_what_a_job_takes_is_known_by_those_that_ended_and_those_at_work(bench: StoreBench, database: Database) -> None:
+    store, clock = bench.store, bench.clock
+
+    def known_s() -> float:
+        with database.reader() as session:
+            return usual_s(session, QUEUE, round(clock.now().timestamp() * 1000))
+
+    with store.transaction() as tx:
+        store.enqueue(tx, [asset_job(OCR, str(number)) for number in range(3)])
+        first, second = store.lease(tx, QUEUE, 2, 30, "controller", "1")
+    assert known_s() == 0.0
+    clock.sleep(10)
+    with store.transaction() as tx:
+        store.note_progress(tx, [InHand(first.job_id, first.token, "node-1", 0.25)])
+    assert known_s() == pytest.approx(40.0, abs=0.5)
+    with store.transaction() as tx:
+        store.settle(tx, [Finish(second, duration_ms=8000)])
+    assert known_s() == pytest.approx(24.0, abs=0.5)
 
 
 def test_attempts_history_and_statistics_tell_what_happened(bench: StoreBench, database: Database) -> None:

@@ -2,7 +2,13 @@
 are raylets of their own, started and ended by it. Each type begins at zero.
 """
 
+import contextlib
 import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +18,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
 
+from cluster.cluster_file import START_OF_HEAD
 from cluster.launch import head_address
 from cluster.settings import read_settings
 from cluster.workers import node_labels
@@ -22,11 +29,12 @@ from tests.e2e.real_nodes import FIRST_MACHINE
 from tests.e2e.real_stack import RealStack, describe, discard, prepared_stack, rows, wait_until
 from tests.e2e.test_force_table import make_video
 from tests.programs import program
+from tests.shared_media import REPOSITORY
 from tests.tiny_models import put_faces
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
-PORT = 3459
+PORT, LAUNCHED_PORT = 3459, 3460
 PATIENCE_S = 240.0
 IDLE_S = 5
 """Much less than the long video takes: what keeps its machine is that it works."""
@@ -35,6 +43,12 @@ MODEL_IDLE_S = 300
 FILM = ("-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=24", "-c:v", "mpeg4")
 """With `PRESET` it keeps a core busy for much longer than `IDLE_S`."""
 PRESET = "slower"
+FAKE_HEAD = {
+    "RAY_FAKE_CLUSTER": "1",
+    "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+}
+"""How Ray's provider knows the machine that runs it."""
 TYPES = {
     "cpu-worker": ("microservices", "machine-learning,encoding", {"CPU": 1}),
     "gpu-worker": ("machine-learning", "", {"CPU": 1, "GPU": 1}),
@@ -113,9 +127,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
         IMMICH_WORKERS_INCLUDE="api",
         IMMICH_MACHINE_LEARNING_ENABLED="true",
         HELIOSTAT_AUTOSCALING_CONFIG=str(file),
-        RAY_FAKE_CLUSTER="1",
-        RAY_CLOUD_INSTANCE_ID=FAKE_HEAD_NODE_ID,
-        RAY_OVERRIDE_NODE_ID_FOR_TESTING=FAKE_HEAD_NODE_ID,
+        **FAKE_HEAD,
     )
     file.write_text(yaml.safe_dump(cluster_config(head_address(read_settings(made.environ)))))
     try:
@@ -148,9 +160,7 @@ def first_result_s(stack: RealStack, queue: str) -> float:
     query = (
         "SELECT wait_ms + duration_ms FROM job_history WHERE queue = :queue AND outcome = 'done' ORDER BY id LIMIT 1"
     )
-    wait_until(
-        lambda: bool(rows(stack, query, queue=queue)), PATIENCE_S, f"{queue}, {describe(stack)}", stack.still_runs
-    )
+    wait_until(lambda: bool(rows(stack, query, queue=queue)), PATIENCE_S, f"the first of {queue}")
     return float(rows(stack, query, queue=queue)[0][0]) / 1000
 
 
@@ -205,3 +215,69 @@ def test_each_type_of_machine_comes_from_zero_and_goes_again(
     report(f"gpu-worker: gone {gone_s:.0f} s after its first job; its model stays {MODEL_IDLE_S} s")
     assert rows(stack, "SELECT count(*) FROM job_attempt") == [(0,)]
     assert json.dumps(wait_reasons(stack)) == "{}"
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[RealStack]:
+    """A machine as Ray's launcher leaves it before it starts a head: `~/heliostat`, the secret, the cluster's file."""
+    program("exiftool")
+    made = prepared_stack(LAUNCHED_PORT, tmp_path, IMMICH_WORKERS_INCLUDE="api", **FAKE_HEAD)
+    home = Path(made.environ["HOME"])
+    (home / "heliostat").mkdir()
+    (home / "heliostat" / ".venv").symlink_to(sys.prefix)
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").touch(mode=0o600)
+    (home / ".ray" / "auth_token").write_text(secrets.token_hex(32))
+    address = subprocess.check_output(["hostname", "-I"], text=True).split()
+    if not address:
+        pytest.skip("this machine has no address but loopback")
+    head = head_address(read_settings({**made.environ, "HELIOSTAT_RAY_HOST": address[0]}))
+    (home / "ray_bootstrap_config.yaml").write_text(yaml.safe_dump(cluster_config(head)))
+    try:
+        yield made
+    finally:
+        end_launched(made)
+        discard(made)
+
+
+def start_as_launched(stack: RealStack) -> None:
+    """The head's commands of `ray-cluster.yaml`, one after the other, as `ray up` runs them."""
+    for command in yaml.safe_load((REPOSITORY / "ray-cluster.yaml").read_text())[START_OF_HEAD]:
+        done = subprocess.run(
+            ["bash", "-c", f"({command.replace('2283', str(stack.port))})"],
+            env=dict(stack.environ),
+            cwd=stack.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(stack.is_up, PATIENCE_S, "the first ping")
+
+
+def launched_pid(stack: RealStack) -> int:
+    return int((Path(stack.environ["HOME"]) / "heliostat.pid").read_text())
+
+
+def end_launched(stack: RealStack) -> None:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(launched_pid(stack), signal.SIGTERM)
+        wait_until(lambda: not stack.processes(), PATIENCE_S, "its processes to end")
+
+
+def test_the_heads_commands_start_a_server_that_starts_machines_and_start_it_anew(
+    launched: RealStack, report: Callable[[str], None]
+) -> None:
+    start_as_launched(launched)
+    launched.sign_in()
+    photos = make_photos(launched.folder, 1, seed=72, size=(640, 480))
+    launched.client.upload(photos[0], sha1_hex(photos[0]))
+    report(f"cpu-worker, by the file's own commands: {first_result_s(launched, 'metadataExtraction'):.1f} s")
+    first = launched_pid(launched)
+    start_as_launched(launched)
+    assert launched_pid(launched) != first
+    assert launched.count() == 1
+    end_launched(launched)
+    assert launched.processes() == {}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ray.scripts import scripts
 
-from cluster.cluster_file import START_COMMANDS, START_OF_HEAD, node_types
+from cluster.cluster_file import START_OF_HEAD, START_OF_WORKERS, UP_NEEDS, node_types
 from cluster.launch import OBJECT_STORE_BYTES
 from cluster.ray_cluster_file import prepared
 from cluster.settings import NO_DATABASE, RayPort, read_settings
@@ -25,8 +25,6 @@ WORKERS_OF_TYPE = {
     "encoding-worker": ("encoding", ""),
 }
 PORT_OF_OPTION = {
-    "port": RayPort.HEAD,
-    "dashboard_port": RayPort.DASHBOARD,
     "dashboard_agent_listen_port": RayPort.DASHBOARD_AGENT,
     "dashboard_agent_grpc_port": RayPort.DASHBOARD_AGENT_GRPC,
     "runtime_env_agent_port": RayPort.RUNTIME_ENV_AGENT,
@@ -34,7 +32,7 @@ PORT_OF_OPTION = {
     "object_manager_port": RayPort.OBJECT_MANAGER,
     "metrics_export_port": RayPort.METRICS,
 }
-OF_THE_HEAD_ALONE = {"port", "dashboard_port"}
+UP = "heliostat up"
 
 
 @pytest.fixture
@@ -70,29 +68,32 @@ def test_head_takes_no_jobs(config: dict[str, Any]) -> None:
     assert config["available_node_types"][config["head_node_type"]]["resources"] == {"CPU": 0}
 
 
-@pytest.mark.parametrize("name", START_COMMANDS)
-def test_ray_start_knows_every_option_and_the_ports_are_the_stacks(config: dict[str, Any], name: str) -> None:
-    options = options_of(config[name][-1])
+def test_ray_start_knows_every_option_and_the_ports_are_the_stacks(config: dict[str, Any]) -> None:
+    options = options_of(config[START_OF_WORKERS][-1])
     settings = read_settings({"HOME": "/root"})
-    is_head = name == START_OF_HEAD
-    pinned = {option for option in PORT_OF_OPTION if is_head or option not in OF_THE_HEAD_ALONE}
-    assert {option: options[option] for option in pinned} == {
-        option: settings.ray_port(PORT_OF_OPTION[option]) for option in pinned
+    assert {option: options[option] for option in PORT_OF_OPTION} == {
+        option: settings.ray_port(port) for option, port in PORT_OF_OPTION.items()
     }
     assert (options["min_worker_port"], options["max_worker_port"]) == (0, 0)
     assert options["object_store_memory"] == OBJECT_STORE_BYTES
-    assert options["head"] == is_head
-    assert is_head or options["address"] == f"$RAY_HEAD_IP:{settings.ray_port(RayPort.HEAD)}"
+    assert not options["head"]
+    assert options["address"] == f"$RAY_HEAD_IP:{settings.ray_port(RayPort.HEAD)}"
 
 
 def test_ray_start_refuses_an_option_that_it_does_not_know(config: dict[str, Any]) -> None:
     with pytest.raises(Exception, match="No such option"):
-        options_of(config[START_OF_HEAD][-1] + " --no-such-option")
+        options_of(config[START_OF_WORKERS][-1] + " --no-such-option")
 
 
-@pytest.mark.parametrize("name", START_COMMANDS)
-def test_every_start_uses_the_secret_and_the_autoscaler_that_knows_labels(config: dict[str, Any], name: str) -> None:
-    command = config[name][-1]
+def test_the_head_runs_the_server_with_settings_that_it_knows(config: dict[str, Any]) -> None:
+    (command,) = (text for text in config[START_OF_HEAD] if UP in text)
+    told = set(re.findall(r"(HELIOSTAT_\w+)=", command))
+    assert told == set(UP_NEEDS)
+    assert [name for name in told if f'"{name}"' not in (REPOSITORY / "cluster" / "settings.py").read_text()] == []
+
+
+def test_every_start_uses_the_secret_and_the_autoscaler_that_knows_labels(config: dict[str, Any]) -> None:
+    command = config[START_OF_WORKERS][-1]
     assert "RAY_AUTH_MODE=token" in command
     assert "RAY_enable_autoscaler_v2=1" in command
     assert "RAY_enable_infeasible_task_early_exit=true" in command

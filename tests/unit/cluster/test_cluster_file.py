@@ -15,6 +15,13 @@ GPU, ENCODING = "gpu-worker", "encoding-worker"
 Change = Callable[[dict[str, Any]], None]
 
 
+PLAIN_HEAD = (
+    "RAY_AUTH_MODE=token RAY_enable_autoscaler_v2=1 ray start --head --port=14992 --dashboard-host=127.0.0.1 "
+    "--min-worker-port=0 --max-worker-port=0 --autoscaling-config=~/ray_bootstrap_config.yaml"
+)
+"""A head that runs Ray alone."""
+
+
 def content() -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.safe_load((REPOSITORY / "ray-cluster.yaml").read_text())
     return loaded
@@ -141,7 +148,20 @@ def database_for_one(config: dict[str, Any]) -> None:
 
 
 def first_autoscaler(config: dict[str, Any]) -> None:
-    replace_in(config["head_start_ray_commands"], "RAY_enable_autoscaler_v2=1 ", "")
+    config["head_start_ray_commands"] = [PLAIN_HEAD.replace("RAY_enable_autoscaler_v2=1 ", "")]
+
+
+def no_autoscaler(config: dict[str, Any]) -> None:
+    replace_in(config["head_start_ray_commands"], "HELIOSTAT_AUTOSCALING_CONFIG", "ANOTHER")
+
+
+def head_that_nobody_can_join(config: dict[str, Any]) -> None:
+    replace_in(config["head_start_ray_commands"], "HELIOSTAT_RAY_HOST", "ANOTHER")
+    replace_in(config["head_start_ray_commands"], "HELIOSTAT_TOKEN_FILE", "A_THIRD")
+
+
+def plain_head(config: dict[str, Any]) -> None:
+    config["head_start_ray_commands"] = [PLAIN_HEAD]
 
 
 def other_head_port(config: dict[str, Any]) -> None:
@@ -153,7 +173,7 @@ def ports_of_workers(config: dict[str, Any]) -> None:
 
 
 def one_port_twice(config: dict[str, Any]) -> None:
-    replace_in(config["head_start_ray_commands"], "--metrics-export-port=14999", "--metrics-export-port 2283")
+    config["head_start_ray_commands"] = [PLAIN_HEAD + " --metrics-export-port 2283"]
 
 
 def whole_range(config: dict[str, Any]) -> None:
@@ -205,13 +225,22 @@ TYPES = [f"available_node_types.{name}" for name in ("head", "cpu-worker", GPU, 
             ["file_mounts.~/DB_PASSWORD: DB_PASSWORD reaches cpu-worker, gpu-worker, encoding-worker"],
         ),
         (database_for_one, [f"{TYPES[2]}.docker.worker_run_options.3: DB_PASSWORD_FILE reaches gpu-worker, where"]),
+        (no_autoscaler, ["head_start_ray_commands: HELIOSTAT_AUTOSCALING_CONFIG is not set on the head: no machine"]),
+        (
+            head_that_nobody_can_join,
+            [
+                "head_start_ray_commands: HELIOSTAT_RAY_HOST is not set on the head: no machine could join",
+                "head_start_ray_commands: HELIOSTAT_TOKEN_FILE is not set on the head: it would make a secret",
+            ],
+        ),
+        (plain_head, []),
         (first_autoscaler, ["head_start_ray_commands: Ray's first autoscaler would run, which does not know labels"]),
         (other_head_port, ["worker_start_ray_commands.1: the workers look for the head at port 6379"]),
         (
             ports_of_workers,
             ["worker_start_ray_commands.1: Ray's worker processes take the ports 10002 to 19999, among"],
         ),
-        (one_port_twice, ["head_start_ray_commands.1: --metrics-export-port and IMMICH_PORT are both 2283"]),
+        (one_port_twice, ["head_start_ray_commands.0: --metrics-export-port and IMMICH_PORT are both 2283"]),
         (whole_range, ["provider.security_group.IpPermissions.1: the ports 10000 to 20000 are open to the whole"]),
         (fixed_machines, ["provider.type: Ray cannot label the machines that `local` lists"]),
     ],

@@ -61,9 +61,12 @@ BROKEN = {
         "add `mountpoint -q /mnt/media || mount … /mnt/media` to the initialization_commands that reach it",
     ),
     "a dashboard for everybody": Broken(
-        ("--dashboard-host=127.0.0.1 --dashboard-port", "--dashboard-host=0.0.0.0 --dashboard-port"),
+        (
+            "  - ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token",
+            "  - ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token ray start --dashboard-host=0.0.0.0 ;",
+        ),
         "- >-",
-        "head_start_ray_commands.1",
+        "worker_start_ray_commands.1",
         "the dashboard listens on 0.0.0.0: it runs code for whoever reaches it",
         "write --dashboard-host=127.0.0.1 and use `ray dashboard`",
     ),
