@@ -9,7 +9,6 @@ is measured by multiplying matrices in the same numbers. CPU time is that of eve
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,19 +16,22 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 from PIL import Image
 from sqlalchemy import insert, text
 
-from bench.processes import Key, Seen, cost_between, memory_of, of_stack, read_stats
+from bench.processes import Key, Seen, command_of, cost_between, memory_of, of_stack, read_stats
 from tasks.ml.weights import ModelKind, Weights
 from tests.shared_media import find_shared_dir
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
 
 MODEL = Weights(ModelKind.CLIP, "ViT-B-32__openai")
 BATCHES = (1, 8, 32)
@@ -38,7 +40,7 @@ PICTURES = {1: 128, 8: 512, 32: 512}
 """At each batch, so that starting and ending weigh little. The previews are used again and again."""
 ROUNDS = 3
 TEXTS = 60
-GIVE_UP_S, STOP_S = 300.0, 5.0
+GIVE_UP_S = 300.0
 SIDE = 2048
 """Of the matrices that are multiplied."""
 
@@ -195,7 +197,9 @@ def measure_memory(folder: Path) -> dict[str, float]:
 
 
 def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Of this process since it began; `ru_maxrss` counts the process before `exec`, too."""
+    (line,) = [line for line in _status(os.getpid()) if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
 
 
 def measure_limit(folder: Path) -> dict[str, float]:
@@ -233,19 +237,30 @@ def measure_queue(folder: Path) -> dict[str, float]:
     previews = sorted((folder / "previews").iterdir())
     encoder = load_image_encoder(folder / "models", MODEL.name, threads())
     print(f"{threads()} threads, {best_runtime()}", file=sys.stderr)
+    queue = Queue(settings, previews * (max(PICTURES.values()) // PREVIEWS))
     results: dict[str, float] = {}
     for batch in BATCHES:
-        paths = previews * (PICTURES[batch] // PREVIEWS)
-        with Queue(folder, paths, batch) as queue:
-            queue.embed_all()  # the process starts and loads its model
-            bare, through = [], []
-            for _ in range(ROUNDS):
-                bare.append(embed_all(encoder, paths, batch))
-                through.append(queue.embed_all())
-        for name, measured in (("bare", bare), ("queue", through)):
-            results[f"ml.{name}.batch{batch}.images_per_s"] = statistics.median(rate for rate, _ in measured)
-            results[f"ml.{name}.batch{batch}.cpu_ms"] = statistics.median(cpu_ms for _, cpu_ms in measured)
+        count = PICTURES[batch]
+        queue.start_controller(batch)
+        queue.embed(count)  # the process starts and loads its model
+        bare, through = [], []
+        for _ in range(ROUNDS):
+            bare.append(embed_all(encoder, queue.paths[:count], batch))
+            through.append(queue.embed(count))
+            print(
+                f"batch {batch}: bare {bare[-1][0]:.1f}, queue {through[-1].images_per_s:.1f} a second", file=sys.stderr
+            )
+        results |= _results(f"ml.bare.batch{batch}", bare)
+        results |= _results(f"ml.queue.batch{batch}", [(one.images_per_s, one.cpu_ms) for one in through])
+        for part in sorted({part for one in through for part in one.cpu_ms_by_part}):
+            spent = statistics.median(one.cpu_ms_by_part.get(part, 0.0) for one in through)
+            results[f"ml.queue.batch{batch}.cpu_ms.{part.replace(' ', '_')}"] = spent
     return results | {"ml.actor.peak_mb": peak_of_workers_mb(settings.state_dir)}
+
+
+def _results(key: str, measured: Sequence[tuple[float, float]]) -> dict[str, float]:
+    rates, costs = zip(*measured, strict=True)
+    return {f"{key}.images_per_s": statistics.median(rates), f"{key}.cpu_ms": statistics.median(costs)}
 
 
 def peak_of_workers_mb(state_dir: Path) -> float:
@@ -258,69 +273,51 @@ def _status(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/status").read_text().splitlines()
 
 
-class Queue:
-    """A controller's loops on SQLite with one user's assets, whose previews are `paths`."""
+@dataclass(frozen=True, slots=True)
+class Through:
+    """What pictures took on their way through the queue. CPU time, for each, is of every process of the stack."""
 
-    def __init__(self, folder: Path, paths: Sequence[Path], batch: int) -> None:
-        from cluster.clock import SystemClock
-        from cluster.db.changes import Changes
+    images_per_s: float
+    cpu_ms: float
+    cpu_ms_by_part: dict[str, float]
+
+
+class Queue:
+    """A server's database with one user's assets, whose previews are `paths`, and the server's own controller."""
+
+    def __init__(self, settings: "Settings", paths: Sequence[Path]) -> None:
         from cluster.db.engine import Database
         from cluster.db.migrations import migrate
         from cluster.db.queue_store import SqlQueueStore
-        from cluster.loops.controller import Controller, Surroundings
-        from cluster.loops.dispatcher import Identity
-        from cluster.queue.job import FollowUps, Place
-        from cluster.ray_nodes import RayNodes
-        from cluster.settings import read_settings
-        from cluster.storage.layout import StorageLayout
-        from cluster.system_config import defaults
-        from cluster.vectors.exact import ExactVectors
-        from tasks.binding import BoundJob, Contexts
-        from tasks.jobs import smart_search
-        from tasks.ray_runner import RayRunner
+        from cluster.storage.mounts import check_folders
 
-        self._settings = read_settings(os.environ)
-        self._database = Database(f"sqlite:///{folder}/batch{batch}.db")
+        check_folders(settings.media_root, {}, ignore_errors=False, now=datetime.now(UTC))
+        self.paths, self._settings = paths, settings
+        self._database = Database(settings.database_url)
         migrate(self._database.durable)
         self._store = SqlQueueStore(self._database)
         self._ids = self._add_assets(paths)
-        layout, config = StorageLayout(self._settings.media_root), defaults(self._settings)
-        contexts = Contexts(self._store, self._settings, layout, lambda tx: config, SystemClock(), ExactVectors())
-        nodes = RayNodes()
-        runner = RayRunner(nodes)
-        job = replace(smart_search.JOB, spec=replace(smart_search.SPEC, batch=batch))
-        self._controller = Controller(
-            self._store,
-            {job.spec.name: BoundJob(job, contexts)},
-            lambda lease, outcome, facts: FollowUps(),
-            {Place.CLUSTER: runner, Place.ROW_JOBS: runner},
-            Identity("bench", uuid.uuid4().hex),
-            Surroundings(
-                clock=SystemClock(),
-                concurrency=lambda queue: 2,
-                cpus=nodes.cpus,
-                media_present=lambda: True,
-                rows_changed=Changes(self._database).wait,
-                sweep_files=lambda: 0,
-                watch_libraries=lambda owned: 60.0,
-                schedule=lambda: 60.0,
-            ),
-        )
+        self._controller: Any = None
 
-    def __enter__(self) -> "Queue":
-        self._controller.start()
-        return self
+    def start_controller(self, batch: int) -> None:
+        """As the server starts it, but for the jobs to a call; the one before is ended. The models' processes stay."""
+        import ray
 
-    def __exit__(self, *_: object) -> None:
-        self._controller.stop(STOP_S)
-        self._database.close()
+        from cluster.launch import controller_actor, controller_name
 
-    def embed_all(self) -> tuple[float, float]:
-        """(pictures per second, CPU ms per picture) from the first enqueue to the last row."""
+        if self._controller is not None:
+            ray.kill(self._controller)
+        actor: Any = ray.remote(_controller_class())
+        name = controller_name(0)
+        self._controller = actor.options(name=controller_actor(name), num_cpus=0, max_concurrency=8).remote(name, batch)
+        ray.get(self._controller.ready.remote(), timeout=GIVE_UP_S)
+
+    def embed(self, count: int) -> Through:
+        """The first so many assets, from the first enqueue to the last row."""
         from cluster.names import JobName, QueueName
         from cluster.queue.job import asset_job
 
-        jobs = [asset_job(JobName.SMART_SEARCH, asset_id) for asset_id in self._ids]
+        jobs = [asset_job(JobName.SMART_SEARCH, asset_id) for asset_id in self._ids[:count]]
         before, began_s = self._used(), time.perf_counter()
         with self._store.transaction() as tx:
             self._store.enqueue(tx, jobs)
@@ -328,15 +325,20 @@ class Queue:
             if time.perf_counter() - began_s > GIVE_UP_S:
                 raise TimeoutError(f"not done after {GIVE_UP_S:.0f} s")
             time.sleep(0.05)
-        wall_s, after = time.perf_counter() - began_s, self._used()
+        wall_s, cost = time.perf_counter() - began_s, cost_between(before, self._used())
         with self._store.transaction(reading=True) as tx:
             assert not self._store.counts(tx)[QueueName.SMART_SEARCH].failed
-        return len(jobs) / wall_s, 1000 * cost_between(before, after).total_s / len(jobs)
+        by_part = {part: 1000 * cpu_s / count for part, cpu_s in cost.cpu_s.items() if cpu_s}
+        return Through(count / wall_s, 1000 * cost.total_s / count, by_part)
 
     def _used(self) -> dict[Key, Seen]:
-        """What every process of the stack has used. Looked at twice and not all the time: that would cost, too."""
+        """What every process of the stack but this one has used. Looked at twice and not all the time: that would
+        cost, too."""
         everyone = read_stats()
-        return {key: everyone[key] for key in of_stack(everyone, self._settings.state_dir, os.getpid())}
+        ours = {key for key in of_stack(everyone, self._settings.state_dir, os.getpid()) if key[0] != os.getpid()}
+        for key in ours:
+            everyone[key].command = command_of(key[0])
+        return {key: everyone[key] for key in ours}
 
     def _any_job(self) -> bool:
         with self._database.reader() as session:
@@ -358,6 +360,23 @@ class Queue:
             session.execute(insert(Asset), assets)
             session.execute(insert(AssetFile), files)
         return [str(asset["id"]) for asset in assets]
+
+
+def _controller_class() -> type:
+    """The server's controller, with as many jobs of smart search to a call as it is told."""
+    from cluster.names import JobName
+    from serve_app import ray_controller
+    from tasks import registry
+
+    class ControllerActor(ray_controller.ControllerActor):
+        def __init__(self, name: str, batch: int) -> None:
+            registry.JOBS = tuple(
+                replace(job, spec=replace(job.spec, batch=batch)) if job.spec.name is JobName.SMART_SEARCH else job
+                for job in registry.JOBS
+            )
+            super().__init__(name)
+
+    return ControllerActor
 
 
 PARTS = {

@@ -63,8 +63,11 @@ class BoundJob:
     def load(self, session: Any, leases: Sequence[Lease]) -> Sequence[Loaded]:
         return self._job.load(self._contexts.of(session), leases)
 
-    def save(self, session: Any, lease: Lease, output: Any) -> frozenset[Fact]:
-        return self._job.save(self._contexts.of(session), lease, output)
+    def save(self, session: Any, outputs: Sequence[tuple[Lease, Any]]) -> Sequence[frozenset[Fact]]:
+        context, job = self._contexts.of(session), self._job
+        if job.save_batch is not None:
+            return job.save_batch(context, outputs)
+        return [job.save(context, lease, output) for lease, output in outputs]
 
     def files(self, output: Any) -> Sequence[str]:
         return self._job.files(output)
@@ -88,8 +91,8 @@ class BoundRowJob:
         """One page, in the transaction in which it is settled."""
         return self._job.run(self._contexts.of(session), lease)
 
-    def save(self, session: Any, lease: Lease, output: Any) -> frozenset[Fact]:
-        return NO_FACTS
+    def save(self, session: Any, outputs: Sequence[tuple[Lease, Any]]) -> Sequence[frozenset[Fact]]:
+        return [NO_FACTS] * len(outputs)
 
     def files(self, output: Any) -> Sequence[str]:
         return ()

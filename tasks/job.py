@@ -67,6 +67,7 @@ class Job:
     `files(output)`: final paths of what `work` left as `<final>.<token>`.
     `work_batch(inputs, tools)`: what `work` does, for all inputs of a call in one go; one entry per input, in order: an
     output, or Skipped, Failed, Snooze, or the exception of that one. If it raises, `work` is tried on each by itself.
+    `save_batch(context, [(lease, output), …])`: what `save` does, in fewer statements; facts for each, in order.
     `warm(input, tools)`: load, and keep in `tools.models`, what `work` needs for inputs like this one; a process of a
     pool does this once, before it takes work.
     `weights(config)`: the weights without which no job of this type starts; None where the feature is off.
@@ -78,6 +79,7 @@ class Job:
     save: Callable[[Context, Lease, Any], frozenset[Fact]]
     files: Callable[[Any], Sequence[str]] = no_files
     work_batch: Callable[[Sequence[Any], Tools], Sequence[Any]] | None = None
+    save_batch: Callable[[Context, Sequence[tuple[Lease, Any]]], Sequence[frozenset[Fact]]] | None = None
     warm: Callable[[Any, Tools], Any] = nothing_to_warm
     weights: Callable[[SystemConfig], Weights | None] = no_weights
 

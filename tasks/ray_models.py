@@ -1,10 +1,12 @@
 """Model pools: detached Ray actors that keep a model's weights, and the book of which call is with which of them.
 
-A call waits here until a process is free, so that nothing stands in line at a process that may die. While it waits it
-counts as heard. Processes outlive the controller: the next one finds them by their names.
+A call waits here until a process is free. Where there is no room for another process, one call stands ahead at a busy
+one, which then never waits for the controller; it comes back when that process dies. While a call waits it counts as
+heard. Processes outlive the controller: the next one finds them by their names.
 """
 
 import logging
+import math
 import pickle
 import threading
 import time
@@ -43,6 +45,8 @@ START_LIMIT_S = 600.0
 FAILURES = 3
 """Deaths one after the other while a model is loaded, after which the queue waits."""
 TROUBLE_S = 30.0
+IN_LINE = 2
+"""Calls that a process has at a time: what it works on, and what it goes on with while the controller hears of that."""
 CANCEL_GRACE_S = 5.0
 NODE_DIED = "its node has died"
 
@@ -101,8 +105,12 @@ class _Process:
     node_id: str
     since_s: float
     state: _State = _State.STARTING
-    held: _Held | None = None
+    line: list[_Held] = field(default_factory=list)
     calls: int = 0
+
+    def at_work(self, call_id: str) -> bool:
+        """Whether it is at this call; the others in its line have not begun."""
+        return bool(self.line) and self.line[0].call.call_id == call_id
 
     def turn(self, state: _State) -> None:
         self.state, self.since_s = state, time.monotonic()
@@ -121,6 +129,14 @@ class _Pool:
 
     def idle(self) -> list[_Process]:
         return [process for process in self.processes if process.state is _State.IDLE]
+
+    def with_room_ahead(self) -> list[_Process]:
+        """Where a call may stand in line, the longest at its call first. Nowhere while one is about to be free."""
+        if any(process.state is not _State.BUSY for process in self.processes):
+            return []
+        most = self.pool.recycle_after_batches or math.inf
+        free = [one for one in self.processes if len(one.line) < IN_LINE and one.calls + len(one.line) < most]
+        return sorted(free, key=lambda process: process.since_s)
 
     def is_stopped(self) -> bool:
         return time.monotonic() < self.trouble_until_s
@@ -218,7 +234,7 @@ class RayModels:
             for held in [one for one in pool.waiting if one.call.call_id == call_id]:
                 pool.waiting.remove(held)
                 held.on_end(CallLost(held.call, LossReason.CANCELLED, "cancelled before it started"))
-            if any(process.held and process.held.call.call_id == call_id for process in pool.processes):
+            if any(held.call.call_id == call_id for process in pool.processes for held in process.line):
                 end = partial(self._line.put, partial(self._end_process_of, pool, call_id))
                 timer = threading.Timer(CANCEL_GRACE_S, end)
                 timer.daemon = True
@@ -236,7 +252,8 @@ class RayModels:
     # ---- processes ----------------------------------------------------------------------------------------------
 
     def _feed(self, pool: _Pool) -> None:
-        """Calls to idle processes, then as many more processes as calls wait. Those on drained nodes get none."""
+        """Calls to idle processes, then as many more processes as calls wait, then calls to the lines of busy ones.
+        Those on drained nodes get none."""
         serving = self._serving(pool.queue)
         ids = {node.node_id for node in serving}
         for process in pool.idle():
@@ -247,12 +264,15 @@ class RayModels:
         while pool.waiting and len(pool.processes) < processes_of(pool.pool, self._busy(pool) + len(pool.waiting)):
             node = next_place(pool.pool, serving, Counter(one.node_id for one in pool.processes))
             if node is None:
-                return
+                break
             try:
                 self._start(pool, node, pool.waiting[0])
             except Exception as error:
                 log.exception("%s: no process could be started on %s", pool.pool.name, node.address)
                 self._stop(pool, f"Ray started no process for the model: {first_line(error)}")
+        for process in pool.with_room_ahead():
+            if pool.waiting and process.node_id in ids:
+                self._hand_over(pool, process, pool.waiting.popleft())
 
     def _busy(self, pool: _Pool) -> int:
         return sum(process.state is _State.BUSY for process in pool.processes)
@@ -321,6 +341,8 @@ class RayModels:
     def _remove(self, pool: _Pool, process: _Process) -> None:
         if process in pool.processes:
             pool.processes.remove(process)
+            pool.waiting.extendleft(reversed(process.line[1:]))  # these had not begun
+            del process.line[1:]
         try:
             ray.kill(process.handle, no_restart=True)
         except Exception as error:
@@ -340,26 +362,30 @@ class RayModels:
     # ---- calls --------------------------------------------------------------------------------------------------
 
     def _hand_over(self, pool: _Pool, process: _Process, held: _Held) -> None:
-        process.turn(_State.BUSY)
-        process.held = held
+        if not process.line:
+            process.turn(_State.BUSY)
+        process.line.append(held)
         self._say_heard([held])
         ref = process.handle.run.options(name=str(held.call.spec.name)).remote(held.packed)
         self._watch(ref, self._ended, pool, process, held)
 
     def _ended(self, pool: _Pool, process: _Process, held: _Held, future: Any) -> None:
         end = _end_of(held.call, future)
-        process.held = None
         process.calls += 1
         worn_out = 0 < pool.pool.recycle_after_batches <= process.calls
-        if process in pool.processes and not isinstance(end, CallLost) and not worn_out:
-            process.turn(_State.IDLE)
-        else:
+        if isinstance(end, CallLost) or worn_out:
             self._remove(pool, process)
+        over = held in process.line  # else it waits again: its process ended before it came to it
+        if over:
+            process.line.remove(held)
+        if process in pool.processes:
+            process.turn(_State.BUSY if process.line else _State.IDLE)
         self._feed(pool)
-        held.on_end(end)
+        if over:
+            held.on_end(end)
 
     def _end_process_of(self, pool: _Pool, call_id: str) -> None:
-        for process in [one for one in pool.processes if one.held and one.held.call.call_id == call_id]:
+        for process in [one for one in pool.processes if one.at_work(call_id)]:
             self._remove(pool, process)
         self._feed(pool)
 
@@ -384,8 +410,9 @@ class RayModels:
             pool.trouble = self._nodes.why_nobody(pool.queue)
             self._give_back(pool)
         self._feed(pool)
-        if pool.waiting:
-            given_up = self._say_heard(pool.waiting)
+        ahead = [held for process in pool.processes for held in process.line[1:]]
+        if ahead or pool.waiting:
+            given_up = self._say_heard([*ahead, *pool.waiting])
             pool.waiting = deque(held for held in pool.waiting if held.call.call_id not in given_up)
 
     def _look_at_process(self, pool: _Pool, process: _Process, serving: set[str]) -> None:

@@ -94,11 +94,12 @@ class FakeHandler:
             raise ValueError(f"cannot load {broken}")
         return [self.answers.get(str(one.asset_id), one.payload) for one in leases]
 
-    def save(self, session: Any, lease: Lease, output: Any) -> frozenset[Fact]:
-        if lease.asset_id in self.refuses:
-            raise ValueError(f"cannot save {lease.asset_id}")
-        self.saved.append((lease.asset_id, output))
-        return frozenset()
+    def save(self, session: Any, outputs: Sequence[tuple[Lease, Any]]) -> Sequence[frozenset[Fact]]:
+        for lease, output in outputs:
+            if lease.asset_id in self.refuses:
+                raise ValueError(f"cannot save {lease.asset_id}")
+            self.saved.append((lease.asset_id, output))
+        return [frozenset()] * len(outputs)
 
     def files(self, output: Any) -> Sequence[str]:
         return self.final_files

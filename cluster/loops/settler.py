@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from cluster.loops.submitter import CallEnd, CallLost, CallReturned
@@ -130,13 +131,15 @@ class Settler:
         settlements: list[Settlement] = [loss for loss in losses if loss.lease.job_id in held]
         follow_ups: list[FollowUps] = []
         # whoever writes many assets takes them in this order, so that nobody waits in a circle
-        for result in sorted(results, key=lambda result: result.lease.asset_id or ""):
+        in_order = sorted(results, key=lambda result: result.lease.asset_id or "")
+        for result in in_order:
             if result.lease.job_id not in held:
                 self._drop_files(result)
-                continue
-            handler = self._handlers[result.lease.name]
-            settlements.append(settlement(handler.spec, result, self._chance))
-            follow_ups.append(self._save(tx, handler, result))
+        ours = [result for result in in_order if result.lease.job_id in held]
+        for name, neighbours in groupby(ours, key=lambda result: result.lease.name):
+            together, handler = list(neighbours), self._handlers[name]
+            settlements += [settlement(handler.spec, result, self._chance) for result in together]
+            follow_ups += self._save(tx, handler, together)
         follow_ups += [self._on_failed(one.lease, one.attempt) for one in settlements if isinstance(one, Fail)]
         jobs = [job for follow in follow_ups for job in follow.jobs]
         events = [event for follow in follow_ups for event in follow.events]
@@ -147,20 +150,20 @@ class Settler:
             self._store.emit(tx, events)
         self._store.settle(tx, settlements)
 
-    def _save(self, tx: Transaction, handler: Handler, result: WorkResult) -> FollowUps:
-        outcome, lease = result.outcome, result.lease
-        match outcome:
-            case Done(output):
-                self._commit_files(handler, result)
-                return self._pipeline(lease, outcome, handler.save(tx, lease, output))
-            case More(output):
-                self._commit_files(handler, result)
-                handler.save(tx, lease, output)
-                return FollowUps()
-            case Skipped(_, facts):
-                return self._pipeline(lease, outcome, facts)
-            case _:
-                return FollowUps()
+    def _save(self, tx: Transaction, handler: Handler, results: Sequence[WorkResult]) -> list[FollowUps]:
+        """Files and rows of jobs of one type; returns what follows."""
+        worked = [result for result in results if isinstance(result.outcome, Done | More)]
+        for result in worked:
+            self._commit_files(handler, result)
+        saved = handler.save(tx, [(result.lease, _output(result)) for result in worked]) if worked else ()
+        facts_of = {result.lease.job_id: facts for result, facts in zip(worked, saved, strict=True)}
+        follow_ups = []
+        for lease, outcome in ((result.lease, result.outcome) for result in results):
+            if isinstance(outcome, Done):
+                follow_ups.append(self._pipeline(lease, outcome, facts_of[lease.job_id]))
+            elif isinstance(outcome, Skipped):
+                follow_ups.append(self._pipeline(lease, outcome, outcome.facts))
+        return follow_ups
 
     def _settle_alone(self, result: WorkResult) -> None:
         try:

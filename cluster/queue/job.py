@@ -253,8 +253,9 @@ class Handler(Protocol):
         """One entry per lease, in order: an input for `work`, or Skipped, Failed, Snooze. One query for all."""
         ...
 
-    def save(self, session: Any, lease: Lease, output: Any) -> frozenset[Fact]:
-        """Write rows; the caller settles in the same transaction. Returns what `pipeline` wants to know."""
+    def save(self, session: Any, outputs: Sequence[tuple[Lease, Any]]) -> Sequence[frozenset[Fact]]:
+        """Write rows; the caller settles in the same transaction. One entry per output, in order: what `pipeline` wants
+        to know."""
         ...
 
     def files(self, output: Any) -> Sequence[str]:

@@ -215,19 +215,31 @@ def _with_frames(given: PreviewInput, preview: NDArray[np.float32], encoder: Ima
 
 
 def save(context: Context, lease: Lease, output: Point) -> frozenset[Fact]:
-    session, asset_id = context.session, lease.payload["id"]
-    known = session.scalar(select(Asset.id).where(Asset.id == asset_id).with_for_update(key_share=True))
-    if known is None:
-        return frozenset({GONE})
-    if output.model != model_of(context.config):
-        return frozenset({OUTDATED})
-    embeddings.put(session, EmbeddingKind.SMART_SEARCH, output.model, {asset_id: output.embedding})
-    return NO_FACTS
+    (facts,) = save_batch(context, [(lease, output)])
+    return facts
+
+
+def save_batch(context: Context, outputs: Sequence[tuple[Lease, Point]]) -> Sequence[frozenset[Fact]]:
+    """Two statements for the assets and their points, however many there are."""
+    points = {lease.payload["id"]: point for lease, point in outputs}
+    in_order = select(Asset.id).where(Asset.id.in_(points)).order_by(Asset.id)
+    known = set(context.session.scalars(in_order.with_for_update(key_share=True)))
+    model = model_of(context.config)
+    current = {asset_id for asset_id, point in points.items() if point.model == model}
+    wanted = {asset_id: points[asset_id].embedding for asset_id in known & current}
+    embeddings.put(context.session, EmbeddingKind.SMART_SEARCH, model, wanted)
+
+    def facts_of(asset_id: str) -> frozenset[Fact]:
+        if asset_id not in known:
+            return frozenset({GONE})
+        return NO_FACTS if asset_id in current else frozenset({OUTDATED})
+
+    return [facts_of(lease.payload["id"]) for lease, _ in outputs]
 
 
 def weights(config: SystemConfig) -> Weights | None:
     return Weights(ModelKind.CLIP, model_of(config)) if is_on(config) else None
 
 
-JOB = Job(SPEC, load, work, save, work_batch=work_batch, warm=_encoder, weights=weights)
+JOB = Job(SPEC, load, work, save, work_batch=work_batch, save_batch=save_batch, warm=_encoder, weights=weights)
 QUEUE_ALL = RowJob(queue_all_spec(JobName.SMART_SEARCH_QUEUE_ALL), select_page)

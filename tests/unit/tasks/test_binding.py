@@ -100,7 +100,7 @@ def test_a_job_loads_and_saves_in_the_transaction_it_is_given(contexts: Contexts
     handler = bind([job], contexts)[NAME]
     assert handler.spec is job.spec
     assert handler.load("tx", [LEASE]) == ["tx 1"]
-    assert handler.save("tx", LEASE, "out") == {"tx out"}
+    assert handler.save("tx", [(LEASE, "out"), (LEASE, "more")]) == [{"tx out"}, {"tx more"}]
     assert handler.files("out") == ["/media/out"]
 
 
@@ -110,5 +110,5 @@ def test_a_row_job_runs_in_the_transaction_it_is_given(contexts: Contexts) -> No
     assert isinstance(handler, BoundRowJob)
     assert handler.load("tx", [LEASE]) == [LEASE]
     assert handler.run("tx", LEASE) == Done(("tx", 1))
-    assert handler.save("tx", LEASE, None) == frozenset()
+    assert handler.save("tx", [(LEASE, None)]) == [frozenset()]
     assert handler.files(None) == ()
