@@ -136,6 +136,13 @@ class FaissIndex:
         return index
 
 
+def delete_saved(path: Path) -> None:
+    """Delete what `save` wrote, what makes it count first."""
+    path.unlink(missing_ok=True)
+    for entries in path.parent.glob(f"{path.stem}.*.faiss"):
+        entries.unlink(missing_ok=True)
+
+
 def fingerprint(embedding: Embedding) -> int:
     """Of what is stored, to tell it from another."""
     return zlib.crc32(embedding.astype("<f2").tobytes())

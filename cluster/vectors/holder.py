@@ -12,12 +12,15 @@ from typing import Protocol
 from cluster.db.engine import Database
 from cluster.db.queries import embeddings
 from cluster.db.queries.embeddings import EmbeddingKind
-from cluster.vectors.faiss_index import FaissIndex, Found, Seqs, fingerprint
+from cluster.vectors.faiss_index import FaissIndex, Found, Seqs, delete_saved, fingerprint
 from cluster.vectors.index import Embedding
 
 log = logging.getLogger(__name__)
 
 Key = tuple[EmbeddingKind, int, str | None]
+
+ALL = "all"
+"""In a file's name: of every owner."""
 
 LISTS_FROM = 50_000
 """Fewer embeddings are flat: looking through all takes some milliseconds."""
@@ -29,7 +32,10 @@ GROWTH = 2
 SAMPLE_PER_LIST = 40
 SAVED_FROM = 20_000
 """Fewer are read from the rows sooner than an index is worth a file."""
+GONE_SHARE = 0.05
+"""A file of whose entries so many are gone is written anew."""
 SAVE_EVERY_S, COUNT_EVERY_S, LOOK_EVERY_S, PAUSE_S = 600.0, 600.0, 30.0, 1.0
+SWEEP_EVERY_S = 6 * 3600.0
 
 
 class Holder(Protocol):
@@ -71,11 +77,15 @@ class IndexHolder:
 
     def follow(self) -> None:
         """Catch up soon after every question, and now and then without one, until `end`."""
+        sweep_at_s = time.monotonic()
         while not self._ended:
             self._asked.wait(LOOK_EVERY_S)
             self._asked.clear()
             try:
                 self.catch_up()
+                if time.monotonic() >= sweep_at_s:
+                    sweep_at_s = time.monotonic() + SWEEP_EVERY_S
+                    self.sweep()
             except Exception:
                 log.exception("the index of embeddings cannot be brought up to date; answers come from the rows")
             time.sleep(PAUSE_S)
@@ -86,6 +96,17 @@ class IndexHolder:
             held = list(self._indexes.values())
         for one in held:
             one.catch_up()
+
+    def sweep(self) -> None:
+        """Delete files of which no row is left: of a user who was deleted no face stays here, of a model that nobody
+        uses any more no gigabytes."""
+        for path in self._folder.glob("*.index"):
+            kind, dimensions, owner = path.stem.split("-", 2)
+            owner_id = None if owner == ALL else owner
+            with self._database.reader() as session:
+                is_any = embeddings.is_any(session, EmbeddingKind(kind), int(dimensions), owner_id)
+            if not is_any:
+                delete_saved(path)
 
     def end(self) -> None:
         self._ended = True
@@ -99,7 +120,7 @@ class Held:
         self, database: Database, folder: Path, kind: EmbeddingKind, dimensions: int, owner_id: str | None
     ) -> None:
         self._database, self._kind, self._dimensions, self._owner_id = database, kind, dimensions, owner_id
-        self._path = folder / f"{kind.value}-{dimensions}-{owner_id or 'all'}.index"
+        self._path = folder / f"{kind.value}-{dimensions}-{owner_id or ALL}.index"
         self._saved_s = self._counted_s = time.monotonic()
         self._learned_from = 0
         self._saved_mark = 0
@@ -174,7 +195,12 @@ class Held:
             if embeddings.rows_count(session, self._kind, self._owner_id) >= len(self.index):
                 return
             seqs = embeddings.all_seqs(session, self._kind, self._owner_id)
-        self.index.keep(seqs)
+        gone = self.index.keep(seqs)
+        if len(self.index) < SAVED_FROM:
+            delete_saved(self._path)
+            self._saved_mark = 0
+        elif gone > GONE_SHARE * len(self.index):
+            self._saved_mark = 0
 
     def _save(self) -> None:
         new, age_s = self.index.mark - self._saved_mark, time.monotonic() - self._saved_s

@@ -182,6 +182,41 @@ def test_what_is_gone_is_let_go_of(library: Library, folder: Path, monkeypatch: 
     assert sorted(ids_near(opened, library, points[0], 600)) == sorted(ids[1000:])
 
 
+def test_of_what_is_gone_no_file_stays(library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holder, "COUNT_EVERY_S", 0)
+    ids = library.fill(library.add_owner(), clustered(3000, WIDTH, seed=1))
+    opened, index = held(library, folder)
+    sizes = {path.suffix: path.stat().st_size for path in folder.iterdir()}
+    assert sizes.keys() == {".index", ".faiss"}
+
+    with library.database.session() as session:
+        session.execute(delete(Asset).where(Asset.id.in_(ids[:1000])))
+    opened.catch_up()
+    assert all(path.stat().st_size < sizes[path.suffix] for path in folder.iterdir())
+    assert len(list(folder.iterdir())) == 2
+
+    with library.database.session() as session:
+        session.execute(delete(Asset).where(Asset.id.in_(ids[1000:2500])))
+    opened.catch_up()
+    assert (len(index), list(folder.iterdir())) == (500, [])
+
+
+def test_files_of_an_owner_who_is_gone_are_swept(library: Library, folder: Path) -> None:
+    owners = [library.add_owner(), library.add_owner()]
+    ids = {owner_id: library.fill(owner_id, clustered(1200, WIDTH, seed=1)) for owner_id in owners}
+    first = IndexHolder(library.database, folder)
+    for owner_id in owners:
+        first.search(KIND, np.eye(WIDTH, dtype=np.float32)[0], 1, owner_id)
+    first.catch_up()
+    assert {path.stem for path in folder.glob("*.index")} == {f"smart_search-{WIDTH}-{one}" for one in owners}
+
+    with library.database.session() as session:
+        session.execute(delete(Asset).where(Asset.id.in_(ids[owners[0]])))
+    IndexHolder(library.database, folder).sweep()
+    assert [path.stem for path in folder.glob("*.index")] == [f"smart_search-{WIDTH}-{owners[1]}"]
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_lists_are_learned_anew_when_there_are_many_times_more(library: Library, folder: Path) -> None:
     owner_id, points = library.add_owner(), clustered(4500, WIDTH, seed=1)
     library.fill(owner_id, points[:1000])

@@ -189,6 +189,13 @@ def rows_count(session: Session, kind: EmbeddingKind, owner_id: str | None) -> i
     return session.scalar(_owned(kind, owner_id, func.count(table.seq))) or 0
 
 
+def is_any(session: Session, kind: EmbeddingKind, dimensions: int, owner_id: str | None) -> bool:
+    """Whether there is a row of so many dimensions."""
+    table, _ = TABLES[kind]
+    query = _owned(kind, owner_id, table.seq).where(func.length(table.embedding) == 2 * dimensions)
+    return session.execute(query.limit(1)).first() is not None
+
+
 def all_seqs(session: Session, kind: EmbeddingKind, owner_id: str | None) -> NDArray[np.int64]:
     """Of every row."""
     table, _ = TABLES[kind]
