@@ -14,6 +14,7 @@ from cluster.loops.submitter import Call, CallEnd, CallLost, CallReturned, LossR
 from cluster.names import LAST_QUEUES, QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
 from cluster.queue.job import (
     Crashed,
+    Done,
     Failed,
     FailedAttempt,
     Handler,
@@ -130,10 +131,13 @@ class Dispatcher:
         self.wake()
 
     def _note_hold(self, end: CallEnd) -> None:
+        """What a worker says of the whole queue holds until another of its workers has done something."""
         outcomes = [result.outcome for result in end.results] if isinstance(end, CallReturned) else []
         for one in outcomes:
             if isinstance(one, Snooze) and one.whole_queue:
                 self._held_until[end.call.queue] = (time.monotonic() + self._hold_s, one.reason)
+            elif isinstance(one, Done):
+                self._held_until.pop(end.call.queue, None)
 
     def _lease(
         self, slots: Mapping[QueueName, int], waiting: Mapping[QueueName, int], room: float

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cluster.errors import ModelUnavailable, Refused
-from tasks.ml.clip_names import clip_model
+from tasks.ml.clip_names import clip_model, why_never_here
 from tasks.ml.weights import (
     MANIFEST,
     PICKLES,
@@ -126,6 +126,8 @@ def _clip_repository(weights: Weights) -> str:
     model = clip_model(weights.name)
     if model is None:
         raise Refused(f"{weights.name} is no CLIP model that Immich knows: check the name for typos")
+    if why := why_never_here(weights.name):
+        raise Refused(f"{weights.name} cannot be used: {why}")
     from tasks.ml.torchvision_operators import define_missing_operators
 
     define_missing_operators()

@@ -151,6 +151,8 @@ def test_clip_models_come_from_where_open_clip_says() -> None:
     assert {"open_clip_config.json", "open_clip_model.safetensors"} <= {file.name for file in files}
     with pytest.raises(Refused, match="no CLIP model that Immich knows"):
         hub_source(Weights(ModelKind.CLIP, "ViT-B-33__openai"))
+    with pytest.raises(Refused, match="cannot be used: the text half of it is described on a hub alone"):
+        hub_source(Weights(ModelKind.CLIP, "nllb-clip-base-siglip__v1"))
 
 
 def test_a_folder_is_added_with_what_belongs_to_the_model(tmp_path: Path) -> None:

@@ -220,6 +220,19 @@ def test_a_queue_of_which_nothing_can_run_is_not_tried_for_a_while(hold_s: float
     assert {job.attempts for job in loops.jobs(QUEUE)} == {0}
 
 
+def test_what_one_worker_cannot_run_another_may(loops: Loops) -> None:
+    loops.enqueue(*photos(24))
+    first, second = loops.dispatch()
+    loops.submitter.answer(first, Snooze(60, "this node is set up without it", whole_queue=True))
+    loops.settle()
+    loops.dispatch()
+    assert loops.states(QUEUE).count("waiting") == 16
+    loops.submitter.answer(second)
+    loops.settle()
+    loops.dispatch()
+    assert loops.states(QUEUE).count("waiting") == 8
+
+
 def test_what_load_can_answer_makes_no_call(loops: Loops) -> None:
     handler(loops).answers = {"a0": Skipped("hidden"), "a1": Failed("no preview"), "a2": Snooze(300, "away")}
     loops.enqueue(*photos(4))
