@@ -42,8 +42,8 @@ AWAY_POOL = ModelPool("odd away", memory_mb=50)
 
 
 def order(log: Path, name: JobName = HOME, **orders: Any) -> NewJob:
-    """A job that obeys: `die`, `freeze` or `drag` (on its first so many runs), then `sleep_s`. What it writes to
-    `tidies` meanwhile it deletes when it is interrupted."""
+    """A job that obeys: `die`, `freeze` or `drag` (on its first so many runs), then `sleep_s`; `breaks_on`: fails
+    on the node of this name. What it writes to `tidies` meanwhile it deletes when it is interrupted."""
     return NewJob(name, {"log": str(log), **orders}, asset_id=str(orders.get("asset", "")) or None)
 
 
@@ -69,6 +69,8 @@ def _work(given: Payload, tools: Tools, together: int = 1) -> str:
     if before < given.get("freeze", 0):
         time.sleep(3 * BEAT_EVERY_S)  # one that was never heard is believed for two minutes: it may wait in Ray's line
         os.kill(os.getpid(), signal.SIGSTOP)
+    if given.get("breaks_on") == ray_worker.NODE:
+        raise OSError("its disk is broken")
     if before < given.get("drag", 0):
         _sleep(DRAG_S)
     partial = Path(given["tidies"]) if "tidies" in given else None

@@ -15,7 +15,7 @@ from cluster.db.changes import Changes
 from cluster.db.engine import Database
 from cluster.db.queries import notes
 from cluster.db.queue_store import SqlQueueStore
-from cluster.draining import Drain, drains_from_json
+from cluster.draining import PATIENCE_S, Drain, drain_to_json, drains_from_json
 from cluster.launch import controller_actor, controller_name
 from cluster.loops import dispatcher, in_flight, keeper
 from cluster.loops.controller import Controller, Surroundings
@@ -73,6 +73,7 @@ class OddController:
                 held_back=runner.models.trouble,
                 drained=nodes.drained,
                 why_nobody=nodes.why_nobody,
+                bench=lambda node, why: bench(database, node, why),
             ),
         )
         runner.models.heard = self._controller.beat
@@ -88,6 +89,12 @@ class OddController:
 def drained_nodes(database: Database) -> Mapping[str, Drain]:
     with database.reader() as session:
         return drains_from_json(notes.read(session, notes.DRAINED) or {}, SystemClock().now())
+
+
+def bench(database: Database, node: str, why: str) -> None:
+    now = SystemClock().now()
+    with database.session() as session:
+        notes.write(session, notes.DRAINED, {node: drain_to_json(Drain(why, at=now), PATIENCE_S)})
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Drained nodes of a real Ray: what they get, what becomes of what runs there, and how they come back."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,8 @@ import psutil
 import pytest
 
 from cluster.db.queries import job_details, notes
-from cluster.draining import Drain, drain_to_json
+from cluster.draining import Drain, drain_to_json, drains_from_json
+from cluster.ray_nodes import REFRESH_S
 from tests.e2e.real_stack import wait_until
 from tests.ray.conftest import PATIENCE_S, RayBench
 from tests.ray.odd_jobs import AWAY, AWAY_MODEL, AWAY_MODEL_QUEUE, AWAY_QUEUE, order, runs
@@ -22,6 +24,11 @@ def drain(bench: RayBench, *names: str, patience_s: float) -> None:
     with bench.database.session() as session:
         told = {name: drain_to_json(Drain("a new disk", at=now), patience_s) for name in names}
         notes.write(session, notes.DRAINED, told)
+
+
+def drained(bench: RayBench) -> dict[str, Drain]:
+    with bench.database.reader() as session:
+        return drains_from_json(notes.read(session, notes.DRAINED) or {}, datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +101,20 @@ def test_while_every_node_is_drained_models_end_and_the_queue_says_why(
     drain(bench, patience_s=0)
     bench.wait_until_over(AWAY_MODEL_QUEUE)
     assert (bench.outcomes("waits"), bench.attempts("waits")) == (["done"], [])
+
+
+def test_a_node_that_fails_what_another_does_is_benched(bench: RayBench, two_nodes: None, tmp_path: Path) -> None:
+    names = [f"breaks {number}" for number in range(60)]
+    bench.enqueue([order(tmp_path / one, AWAY, asset=one, breaks_on="left", sleep_s=0.2) for one in names])
+    wait_until(lambda: set(drained(bench)) == {"left"}, PATIENCE_S, "the broken node to be benched")
+    assert "OSError: " in drained(bench)["left"].reason
+    bench.wait_until_over(AWAY_QUEUE)
+    with bench.store.transaction() as tx:
+        bench.store.clear_failed(tx, AWAY_QUEUE)  # some had both their attempts there before anybody could know
+
+    time.sleep(2 * REFRESH_S)  # so old is at most what the controller knows of its nodes
+    more = [f"after that {number}" for number in range(6)]
+    bench.enqueue([order(tmp_path / one, AWAY, asset=one, breaks_on="left") for one in more])
+    bench.wait_until_over(AWAY_QUEUE)
+    assert [bench.outcomes(one) for one in more] == [["done"]] * len(more)
+    assert [bench.attempts(one) for one in more] == [[]] * len(more)

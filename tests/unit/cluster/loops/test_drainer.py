@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
+
 from cluster.draining import Drain
-from cluster.loops.drainer import Drainer
+from cluster.loops.drainer import UNHEARD_S, Drainer
 from cluster.loops.in_flight import Beat
+from cluster.loops.submitter import Call
 from cluster.names import JobName, QueueName
 from cluster.queue.job import JobSpec, Place, asset_job
 from cluster.queue.states import JobState
@@ -19,7 +22,7 @@ class Bench:
     """Two encodes are out, on the nodes `attic` and `studio`."""
 
     def __init__(self, spec: JobSpec = ENCODING) -> None:
-        self.loops = Loops([spec])
+        self.loops = Loops([spec], concurrency=9)
         self.drained: dict[str, Drain] = {}
         self.drainer = Drainer(
             self.loops.in_flight,
@@ -27,6 +30,7 @@ class Bench:
             lambda: self.drained,
             self.loops.clock,
             self.loops.dispatcher.on_end,
+            lambda: self.loops.seconds,
         )
         self.loops.enqueue(asset_job(spec.name, "a"), asset_job(spec.name, "b"))
         self.loops.dispatcher.tick()
@@ -34,6 +38,12 @@ class Bench:
         self.on = dict(zip(("attic", "studio"), out, strict=True))
         for node, call in self.on.items():
             self.loops.in_flight.beat([Beat(call.call_id, node, 0, 5.0)])
+
+    def submit(self, asset: str) -> list[Call]:
+        before = self.loops.submitter.out
+        self.loops.enqueue(asset_job(ENCODE, asset))
+        self.loops.dispatcher.tick()
+        return [call for call in self.loops.submitter.out if call not in before]
 
     def drain(self, node: str) -> None:
         self.drained[node] = Drain("a new disk", self.loops.clock.now() + PATIENCE)
@@ -54,12 +64,29 @@ def test_work_on_a_drained_node_has_its_time_and_is_given_back_then() -> None:
     assert (job.asset_id, job.attempts) == (bench.on["attic"].leases[0].asset_id, 0)
 
 
-def test_a_call_that_was_not_heard_of_yet_is_left_alone() -> None:
+@pytest.mark.parametrize("then", ["drained", "drained no more"])
+def test_a_call_that_did_not_begin_is_submitted_anew_when_other_nodes_are_drained(then: str) -> None:
     bench = Bench()
-    bench.loops.enqueue(asset_job(ENCODE, "c"))
-    bench.drained = {"": Drain("nobody", bench.loops.clock.now())}
+    if then == "drained no more":
+        bench.drain("cellar")
+        bench.drainer.tick()
+    (waits,) = bench.submit("c")
+    bench.loops.seconds += 1
+    bench.drained.clear()
+    if then == "drained":
+        bench.drain("cellar")
     bench.drainer.tick()
+    bench.loops.seconds += 1
+    (later,) = bench.submit("d")
     assert bench.loops.submitter.cancelled == []
+
+    bench.loops.seconds += UNHEARD_S
+    bench.drainer.tick()
+    assert bench.loops.submitter.cancelled == [waits.call_id]
+    assert later in bench.loops.submitter.out
+    bench.loops.seconds += UNHEARD_S
+    bench.drainer.tick()
+    assert bench.loops.submitter.cancelled == [waits.call_id]
 
 
 def test_jobs_that_are_rows_stay_where_the_database_is() -> None:
