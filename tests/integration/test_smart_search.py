@@ -190,6 +190,21 @@ def test_another_model_leaves_nothing_of_the_one_before(stack: Stack, monkeypatc
     assert embedded(stack) == dict.fromkeys(ids, CLIP.name)  # another's does not count
 
 
+def test_what_the_model_before_still_makes_is_let_go(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_frames = smart_search._with_frames
+
+    def then_another_is_chosen(*arguments: Any) -> Any:
+        set_clip(stack, modelName="ViT-B-16__openai")
+        return with_frames(*arguments)
+
+    monkeypatch.setattr(smart_search, "_with_frames", then_another_is_chosen)
+    (asset_id,) = upload_scenes(stack, count=1)
+    stack.drain()
+    assert embedded(stack) == {}
+    assert JobName.ASSET_DETECT_DUPLICATES not in names_seen(stack, asset_id)  # there is nothing to compare
+    assert stack.failed() == {}
+
+
 def test_weights_that_are_missing_cost_no_attempt(stack: Stack) -> None:
     set_clip(stack, modelName="ViT-B-16__openai")
     (asset_id,) = upload_scenes(stack, count=1)
