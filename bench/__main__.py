@@ -106,6 +106,13 @@ def ml(tell: Tell) -> dict[str, float]:
     return ml.run(tell)
 
 
+def faces(tell: Tell) -> dict[str, float]:
+    """Photos and faces through networks of buffalo_l's sizes."""
+    from bench import faces
+
+    return faces.run(tell)
+
+
 def text(tell: Tell) -> dict[str, float]:
     """Reading text in pictures, and finding pictures by it."""
     from bench import text
@@ -135,6 +142,7 @@ PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "idle": lambda tell: idle.run(tell=tell),
     "library": lambda tell: library.run(tell=tell),
     "ml": ml,
+    "faces": faces,
     "text": text,
     "vectors": vectors,
 }

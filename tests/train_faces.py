@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.drawn_faces import DrawnFace, Look, Picture, backdrop, draw_face, in_light, random_look, random_pose
+from tests.export_network import export
 from tests.face_networks import STRIDES, TinyDetector, TinyEmbedder
 
 SIDE_PX = 320
@@ -191,25 +192,6 @@ def schedule(seconds: float, optimizer: torch.optim.Optimizer, top: float):  # t
             group["lr"] = rate
         yield step, share
         step += 1
-
-
-def export(
-    model: torch.nn.Module, example: Tensor, path: Path, outputs: list[str], axes: dict[str, dict[int, str]]
-) -> None:
-    model.eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (example,),
-            path,
-            dynamo=False,
-            input_names=["input"],
-            output_names=outputs,
-            dynamic_axes=axes,
-            opset_version=13,
-        )
-    model.train()
 
 
 if __name__ == "__main__":
