@@ -2,6 +2,7 @@
 attempt is counted, everything is done once.
 """
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cluster.draining import BEFORE_IT_ENDS_S
 from serve_app.cli import app
 from serve_app.client import sha1_hex
 from tests.e2e.photos import make_photos
@@ -26,6 +28,8 @@ PAUSE_S = 0.25
 """Between two uploads, so that they come in all the time."""
 VIDEO_S = 20
 NODES = ("cellar", "attic")
+LEAVE_S = 12
+"""A machine that is told to stop gives back two seconds later what is not done."""
 WAIT_S, IMPORT_S = 120.0, 600.0
 
 
@@ -38,7 +42,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealStac
         folder = tmp_path_factory.mktemp("rolling")
         stack = opened.enter_context(real_stack(3457, folder, IMMICH_WORKERS_INCLUDE="api", **FIRST_MACHINE))
         stack.sign_in()
-        yield stack, [opened.enter_context(real_node(stack, name)) for name in NODES]
+        leave = {"HELIOSTAT_LEAVE_S": str(LEAVE_S)}
+        yield stack, [opened.enter_context(real_node(stack, name, **leave)) for name in NODES]
 
 
 def heliostat(stack: RealStack, *words: str) -> None:
@@ -105,3 +110,39 @@ def test_each_machine_is_restarted_under_load(cluster: tuple[RealStack, list[Rea
     assert done["AssetGenerateThumbnails"] == 2 * len(paths)  # once more by the button
     assert done["AssetEncodeVideo"] == VIDEOS
     assert {node for (node,) in rows(stack, "SELECT DISTINCT node FROM job_history")} >= set(NODES)
+
+
+def test_a_machine_that_is_told_to_stop_gives_back_what_takes_long(
+    cluster: tuple[RealStack, list[RealNode]], tmp_path: Path
+) -> None:
+    stack, nodes = cluster
+    config = stack.client.call("GET", "/system-config")
+    config["ffmpeg"]["preset"] = "slow"
+    stack.client.call("PUT", "/system-config", json=config)
+    film = make_film(tmp_path / "film.avi")
+    stack.client.upload(film, sha1_hex(film))
+    wait_until(lambda: encodes_on(stack) is not None, WAIT_S, "the film to be encoded")
+    (node,) = [one for one in nodes if one.name == encodes_on(stack)]
+    code, seconds = node.stop()
+    assert code == 0, node.log
+    assert "this machine is empty" in node.log.splitlines()[-2]
+    assert seconds > LEAVE_S - BEFORE_IT_ENDS_S  # it had its time
+
+    stack.wait_until_idle(IMPORT_S)
+    assert stack.failed() == {}, describe(stack)
+    assert rows(stack, "SELECT name, node, error_class, message FROM job_attempt") == []
+    encoded = rows(stack, "SELECT node FROM job_history WHERE name = 'AssetEncodeVideo' ORDER BY id DESC LIMIT 1")
+    assert encoded == [(next(one.name for one in nodes if one is not node),)]
+
+
+def make_film(path: Path) -> Path:
+    """Less than a minute, so that it is encoded in one piece, which takes longer than a machine has."""
+    picture = ("-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=30:d=30,noise=alls=20:allf=t")
+    command = (program("ffmpeg"), "-v", "error", *picture, "-c:v", "mpeg4", "-q:v", "20", str(path))
+    subprocess.run(command, check=True)
+    return path
+
+
+def encodes_on(stack: RealStack) -> str | None:
+    running = [(node["name"], job["name"]) for node in stack.client.call("GET", "/nodes") for job in node["running"]]
+    return next((name for name, job in running if job == "AssetEncodeVideo"), None)
