@@ -15,6 +15,7 @@ from ray._private.state import state
 
 from cluster.draining import Drain, leaving, no_node_serves
 from cluster.names import QueueName
+from cluster.queue.job import JobSpec
 from cluster.workers import queue_label
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,11 @@ class RayNodes:
         """Live nodes with this queue's label that are not drained."""
         self.nodes()
         return self._serving.get(queue, 0)
+
+    def batch(self, spec: JobSpec, queue: QueueName) -> int:
+        """Jobs to a call of this type: more where a node with a GPU serves the queue, which idles with a few."""
+        on_gpu = spec.pool.gpu_batch if spec.pool is not None else 0
+        return on_gpu if on_gpu and any(node.gpus and serves(node, queue) for node in self.nodes()) else spec.batch
 
     def cpus(self) -> float:
         """CPUs of all live nodes that are not drained."""

@@ -130,6 +130,7 @@ def build_controller(
             clock=services.clock,
             concurrency=config.concurrency,
             cpus=nodes.cpus,
+            batch=nodes.batch,
             media_present=lambda: marker_present(settings.media_root, settings.ignore_mount_check_errors),
             rows_changed=changes.wait,
             sweep_files=lambda: sweep_files(services),

@@ -20,7 +20,7 @@ from cluster.loops.settler import OnFailed, Settler, nothing_follows
 from cluster.loops.submitter import CallLost, LossReason, Submitter
 from cluster.metrics import Metrics, Unmeasured
 from cluster.names import JobName, QueueName
-from cluster.queue.job import Handler, Pipeline, Place
+from cluster.queue.job import Handler, JobSpec, Pipeline, Place
 from cluster.queue.statistics import Mark, Readings
 from cluster.queue.store import QueueStore
 
@@ -34,10 +34,10 @@ class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
     scheduler's tick; `held_back`: why a queue may start nothing although nodes serve it (quiet hours, weights), `""`
     when it may; `drained`: live nodes that get nothing new; `why_nobody`: what to say where no node serves a queue;
-    `bench`: has a node that fails too much drained, with the reason; `restart_controller`: ends the one of this name,
-    which is frozen, for another to begin; `readings`: what the meter tells to `metrics`, None where nobody measures;
-    `scale`: the scaler's tick, told whether this controller is the one that asks, None where no machines can be
-    started; `starting`: what a queue without a live node waits for where one can."""
+    `bench`: has a node that fails too much drained, with the reason; `batch`: jobs to a call; `restart_controller`:
+    ends the one of this name, which is frozen, for another to begin; `readings`: what the meter tells to `metrics`,
+    None where nobody measures; `scale`: the scaler's tick, told whether this controller is the one that asks, None
+    where no machines can be started; `starting`: what a queue without a live node waits for where one can."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -51,6 +51,7 @@ class Surroundings:
     drained: Callable[[], Mapping[str, Drain]] = lambda: {}
     why_nobody: Callable[[QueueName], str] = no_node_serves
     bench: Callable[[str, str], None] = lambda node, why: None
+    batch: Callable[[JobSpec, QueueName], int] = lambda spec, queue: spec.batch
     restart_controller: Callable[[str], None] = lambda name: None
     readings: Callable[[Mark | None], Readings] | None = None
     scale: Callable[[bool], float] | None = None
@@ -90,6 +91,7 @@ class Controller:
             starting=around.starting,
             why_nobody=around.why_nobody,
             noted=bencher.note,
+            batch=around.batch,
         )
         self._dispatcher.wake = self._wake
         end = self._dispatcher.on_end

@@ -71,12 +71,13 @@ class Dispatcher:
         starting: Callable[[QueueName], str] = lambda queue: "",
         why_nobody: Callable[[QueueName], str] = no_node_serves,
         noted: Callable[[CallEnd], None] = lambda end: None,
+        batch: Callable[[JobSpec, QueueName], int] = lambda spec, queue: spec.batch,
     ) -> None:
         self._store, self._handlers, self._submitters = store, handlers, submitters
         self._settler, self._in_flight, self._identity = settler, in_flight, identity
         self._owned, self._concurrency, self._cpus = owned, concurrency, cpus
         self._media_present, self._held_back, self._why_nobody = media_present, held_back, why_nobody
-        self._noted, self._starting = noted, starting
+        self._noted, self._starting, self._batch = noted, starting, batch
         self._turn = 0
         self._said: dict[QueueName, str] = {}
         self._hold_s, self._held_until = hold_s, dict[QueueName, tuple[float, str]]()
@@ -171,7 +172,7 @@ class Dispatcher:
             limit = min(spread * self._largest_batch(queue), waiting[queue], JOBS_PER_TICK - leased)
             leases = self._store.lease(tx, queue, limit, LEASE_S, self._identity.controller, self._identity.incarnation)
             leased += len(leases)
-            for spec, group in _batches(leases, self._handlers, spread):
+            for spec, group in self._batches(leases, queue, spread):
                 if slots <= 0 or (cpus <= 0 and self._in_flight.weight(spec) > 0):
                     surplus.extend(Release(lease) for lease in group)
                     continue
@@ -254,7 +255,22 @@ class Dispatcher:
         return all(spec.place is Place.ROW_JOBS for spec in self._specs_of[queue])
 
     def _largest_batch(self, queue: QueueName) -> int:
-        return max(spec.batch for spec in self._specs_of[queue])
+        return max(self._batch(spec, queue) for spec in self._specs_of[queue])
+
+    def _batches(self, leases: Sequence[Lease], queue: QueueName, spread: int) -> list[tuple[JobSpec, list[Lease]]]:
+        """Calls of one job type each, in order, spread over `spread` calls. One that crashed a call stays alone."""
+        by_name: dict[JobName, list[Lease]] = {}
+        batches: list[tuple[JobSpec, list[Lease]]] = []
+        for lease in leases:
+            if lease.alone:
+                batches.append((self._handlers[lease.name].spec, [lease]))
+            else:
+                by_name.setdefault(lease.name, []).append(lease)
+        for name, group in by_name.items():
+            spec = self._handlers[name].spec
+            size = min(self._batch(spec, queue), max(1, -(-len(group) // max(1, spread))))
+            batches.extend((spec, group[at : at + size]) for at in range(0, len(group), size))
+        return batches
 
     def _cpu_room(self) -> float:
         self._in_flight.cpus = cpus = self._cpus()
@@ -293,21 +309,3 @@ class Dispatcher:
             self._said.update(changed)
             for queue, reason in changed.items():
                 log.warning("%s waits: %s", queue, reason) if reason else log.info("%s waits no longer", queue)
-
-
-def _batches(
-    leases: Sequence[Lease], handlers: Mapping[JobName, Handler], spread: int
-) -> list[tuple[JobSpec, list[Lease]]]:
-    """Calls of one job type each, in order, spread over `spread` calls. One that crashed a call stays alone."""
-    by_name: dict[JobName, list[Lease]] = {}
-    batches: list[tuple[JobSpec, list[Lease]]] = []
-    for lease in leases:
-        if lease.alone:
-            batches.append((handlers[lease.name].spec, [lease]))
-        else:
-            by_name.setdefault(lease.name, []).append(lease)
-    for name, group in by_name.items():
-        spec = handlers[name].spec
-        size = min(spec.batch, max(1, -(-len(group) // max(1, spread))))
-        batches.extend((spec, group[at : at + size]) for at in range(0, len(group), size))
-    return batches

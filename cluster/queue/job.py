@@ -52,6 +52,7 @@ class ModelPool:
 
     `gpus`: each one's share of a GPU, where a node that serves the queue has one. `cpus`: its threads elsewhere, and
     what a node's cores are divided by: a node gets as many processes as its cores (or GPUs) allow, and at least one.
+    `gpu_batch`: jobs to a call where such a node is there (0: as everywhere).
     `memory_mb`: what it holds while warm. `least` and `most` processes in the whole cluster, as the backlog asks for;
     one that has had nothing to do for `idle_ttl_s` ends, so does one after `recycle_after_batches` calls (0: never).
     """
@@ -59,6 +60,7 @@ class ModelPool:
     name: str
     cpus: float = 1.0
     gpus: float = 0.0
+    gpu_batch: int = 0
     memory_mb: int = 0
     least: int = 0
     most: int = 64

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 SPEC = JobSpec(
     JobName.SMART_SEARCH,
     batch=32,
-    pool=ModelPool("clip", cpus=4, gpus=0.5, memory_mb=1000),
+    pool=ModelPool("clip", cpus=4, gpus=0.5, gpu_batch=64, memory_mb=1000),
 )
 
 OFF = "smart search is off"

@@ -7,7 +7,8 @@ import pytest
 
 from cluster import ray_nodes
 from cluster.draining import Drain, leaving
-from cluster.names import QueueName
+from cluster.names import JobName, QueueName
+from cluster.queue.job import JobSpec, ModelPool
 from cluster.ray_nodes import Node, RayNodes
 from cluster.workers import node_labels
 
@@ -34,6 +35,16 @@ def test_nodes_are_counted_by_their_queues_label() -> None:
     assert nodes.serving(QueueName.VIDEO_CONVERSION) == 2
     assert nodes.serving(QueueName.THUMBNAIL_GENERATION) == 1
     assert nodes.cpus() == 20
+
+
+def test_calls_are_larger_where_a_node_with_a_gpu_serves_the_queue() -> None:
+    pool = ModelPool("clip", gpus=0.5, gpu_batch=64)
+    pooled, plain = JobSpec(JobName.SMART_SEARCH, batch=8, pool=pool), JobSpec(JobName.SMART_SEARCH, batch=8)
+    nodes = RayNodes(Ray(EVERYTHING, ENCODING))
+    assert nodes.batch(pooled, QueueName.SMART_SEARCH) == 8  # the one with the GPU does not serve it
+    nodes = RayNodes(Ray(EVERYTHING, replace(EVERYTHING, node_id="n3", gpus=1.0)))
+    assert nodes.batch(pooled, QueueName.SMART_SEARCH) == 64
+    assert nodes.batch(plain, QueueName.SMART_SEARCH) == 8
 
 
 def test_ray_is_not_asked_for_every_question() -> None:
