@@ -123,6 +123,8 @@ class Dispatcher:
         """A call is over: its slot is free, its jobs go to the settler. One that was given up is not settled twice."""
         entry = self._in_flight.end(end.call.call_id)
         if entry is None:
+            if isinstance(end, CallReturned):
+                self._settler.refuse(end.results)
             return
         if isinstance(end, CallLost) and entry.beat is not None:
             end = replace(end, node=end.node or entry.beat.node)

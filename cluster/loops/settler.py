@@ -132,9 +132,7 @@ class Settler:
         follow_ups: list[FollowUps] = []
         # whoever writes many assets takes them in this order, so that nobody waits in a circle
         in_order = sorted(results, key=lambda result: result.lease.asset_id or "")
-        for result in in_order:
-            if result.lease.job_id not in held:
-                self._drop_files(result)
+        self.refuse([result for result in in_order if result.lease.job_id not in held])
         ours = [result for result in in_order if result.lease.job_id in held]
         for name, neighbours in groupby(ours, key=lambda result: result.lease.name):
             together, handler = list(neighbours), self._handlers[name]
@@ -149,6 +147,15 @@ class Settler:
         if events:
             self._store.emit(tx, events)
         self._store.settle(tx, settlements)
+
+    def refuse(self, results: Sequence[WorkResult]) -> None:
+        """Results that come too late, when the lease is gone: they change nothing, their files go."""
+        for result in results:
+            lease, output = result.lease, _output(result)
+            log.warning("%s (job %s) from %s is refused: its lease is gone", lease.name, lease.job_id, result.node)
+            if output is not None:
+                for final in self._handlers[lease.name].files(output):
+                    discard_fenced(final, lease.token)
 
     def _save(self, tx: Transaction, handler: Handler, results: Sequence[WorkResult]) -> list[FollowUps]:
         """Files and rows of jobs of one type; returns what follows."""
@@ -181,12 +188,6 @@ class Settler:
     def _commit_files(self, handler: Handler, result: WorkResult) -> None:
         for final in handler.files(_output(result)):
             commit_fenced(final, result.lease.token)
-
-    def _drop_files(self, result: WorkResult) -> None:
-        output = _output(result)
-        if output is not None:
-            for final in self._handlers[result.lease.name].files(output):
-                discard_fenced(final, result.lease.token)
 
     def _put_back(self, ends: Sequence[CallEnd]) -> None:
         """Settling is fenced, so an end of which a part is settled may come again."""

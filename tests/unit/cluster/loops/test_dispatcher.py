@@ -1,5 +1,7 @@
 """What is leased, how it is spread over calls, and why a queue waits."""
 
+from pathlib import Path
+
 import pytest
 
 from cluster.loops import settler
@@ -7,8 +9,9 @@ from cluster.loops.dispatcher import CALLS_AHEAD
 from cluster.loops.in_flight import Beat
 from cluster.loops.submitter import LossReason
 from cluster.names import QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
-from cluster.queue.job import Failed, JobSpec, NewJob, Place, Resources, Skipped, Snooze, asset_job
+from cluster.queue.job import Done, Failed, JobSpec, NewJob, Place, Resources, Skipped, Snooze, asset_job
 from cluster.queue.retry import RetryPolicy
+from cluster.storage.files import fenced_path
 from tests.fakes import FakeHandler, Loops
 
 THUMBNAILS, METADATA = JobName.ASSET_GENERATE_THUMBNAILS, JobName.ASSET_EXTRACT_METADATA
@@ -272,18 +275,23 @@ def test_when_submitting_raises_no_job_stays_active_and_none_is_charged(loops: L
     assert len(loops.dispatch()) == 2
 
 
-def test_a_call_that_was_given_up_is_not_settled_by_its_late_answer(loops: Loops) -> None:
+def test_a_call_that_was_given_up_is_not_settled_by_its_late_answer(loops: Loops, tmp_path: Path) -> None:
     loops.enqueue(*photos(1))
     (call,) = loops.dispatch()
+    handler(loops).final_files = [str(tmp_path / "preview.jpeg")]
+    late = fenced_path(tmp_path / "preview.jpeg", call.leases[0].token)
+    late.write_bytes(b"late")
     loops.submitter.lose(call, LossReason.CONTROLLER)
     loops.settle()
     (again,) = loops.dispatch()
     loops.submitter._out[call.call_id] = (call, loops.dispatcher.on_end)
-    loops.submitter.answer(call)
+    loops.submitter.answer(call, Done("thumbnail"))
     assert loops.settler.unsettled() == [], "it is not even looked at"
+    assert not late.exists()
     loops.settle()
     assert handler(loops).saved == []
     assert loops.states(QUEUE) == ["active"]
+    handler(loops).final_files = []
     loops.submitter.answer(again)
     loops.settle()
     assert [asset for asset, _ in handler(loops).saved] == ["a0"]
