@@ -23,6 +23,9 @@ from cluster.errors import SettingsInvalid
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 16_384
 OLDEST_POSTGRES = 14
+SILENT_WRITER_MS = 60_000
+"""PostgreSQL rolls back who says nothing for so long in the middle of writing: a process that froze, or a machine that
+was cut off, would keep its locks for hours. Nobody computes for that long there."""
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "gfs2", "ocfs2"}
     | {"fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.glusterfs", "fuse.ceph", "fuse.juicefs"}
@@ -163,6 +166,11 @@ def _postgres_engine(url: URL, durable: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def check(connection: psycopg.Connection[Any], _record: Any) -> None:
         refuse_old_postgres(connection.info.server_version)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(READ_ONLY, False):
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {SILENT_WRITER_MS}")
 
     return engine
 

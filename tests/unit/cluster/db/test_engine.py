@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, StatementError
+from sqlalchemy.exc import InternalError, OperationalError, StatementError
 
+from cluster.db import engine as engine_module
 from cluster.db.engine import (
     Database,
     file_system_of,
@@ -160,3 +161,29 @@ def test_times_come_back_aware_and_in_utc(database: Database) -> None:
     assert stored.tzinfo is UTC
     with pytest.raises(StatementError, match="a time without a zone"), database.session() as session:
         session.add(User(id="2", email="d@e.f", **{**common, "created_at": datetime(2026, 7, 1)}))
+
+
+def test_whoever_freezes_while_writing_to_postgres_lets_go_of_its_locks(
+    postgres_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "SILENT_WRITER_MS", 300)
+    frozen, other = Database(postgres_database_url), Database(postgres_database_url)
+    lock = text("SELECT pg_advisory_xact_lock(7)")
+
+    def freeze_while_writing() -> None:
+        with frozen.session() as session:
+            session.execute(lock)
+            with other.session() as waiting:
+                waiting.execute(lock)  # returns once the server has rolled the other back
+            session.execute(lock)
+
+    try:
+        with pytest.raises(InternalError, match="idle-in-transaction"):
+            freeze_while_writing()
+        with frozen.session() as session:
+            session.execute(lock)
+        with frozen.reader() as session:
+            assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "0"
+    finally:
+        frozen.close()
+        other.close()
