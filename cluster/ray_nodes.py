@@ -83,6 +83,7 @@ class RayNodes:
         self._closed: Mapping[str, tuple[Node, Drain]] = {}
         self._asked_s = float("-inf")
         self._serving: dict[QueueName, int] = {}
+        self._gone = 0
 
     def nodes(self) -> Sequence[Node]:
         """Live nodes that are not drained, at most two seconds old. When Ray cannot be asked, the last answer holds."""
@@ -98,6 +99,8 @@ class RayNodes:
         except Exception as error:
             log.warning("Ray and the database cannot be asked for the nodes: %s", error)
             return
+        before = {node.node_id for node in self._open} | self._closed.keys()
+        self._gone += len(before - {node.node_id for node in known})
         drains = {node.node_id: node.going or by_hand.get(node.name) for node in known}
         self._open = [node for node in known if drains[node.node_id] is None]
         closed = {node.node_id: (node, drain) for node in known if (drain := drains[node.node_id]) is not None}
@@ -116,6 +119,11 @@ class RayNodes:
         """Jobs to a call of this type: more where a node with a GPU serves the queue, which idles with a few."""
         on_gpu = spec.pool.gpu_batch if spec.pool is not None else 0
         return on_gpu if on_gpu and any(node.gpus and serves(node, queue) for node in self.nodes()) else spec.batch
+
+    def gone(self) -> int:
+        """How many nodes have left or died since this process began to look."""
+        self.nodes()
+        return self._gone
 
     def cpus(self) -> float:
         """CPUs of all live nodes that are not drained."""

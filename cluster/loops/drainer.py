@@ -1,7 +1,8 @@
 """Gives back what runs long on drained nodes: no attempt is counted, another node takes it. Short work just ends.
 
 A call that Ray has not begun was told which nodes to leave out when it was submitted. When others are drained now, or
-no longer, it may wait for a node that never comes back: it is given back as well, and submitted anew.
+no longer, it may wait for a node that never comes back: it is given back as well, and submitted anew. So it is when a
+node has died: it may have just begun there, and of one that froze or was cut off Ray keeps the calls.
 """
 
 import logging
@@ -22,7 +23,8 @@ UNHEARD_S = 5.0
 
 
 class Drainer:
-    """`drained`: names of live nodes → why. Jobs that are rows stay: their process is no part of a node's work."""
+    """`drained`: names of live nodes → why; `gone`: how many have left or died so far. Jobs that are rows stay:
+    their process is no part of a node's work."""
 
     def __init__(
         self,
@@ -32,18 +34,20 @@ class Drainer:
         clock: Clock,
         on_end: Callable[[CallEnd], None],
         now_s: Callable[[], float] = time.monotonic,
+        gone: Callable[[], int] = lambda: 0,
     ) -> None:
         self._in_flight, self._submitter, self._drained = in_flight, submitters[Place.CLUSTER], drained
         self._clock, self._on_end, self._now_s = clock, on_end, now_s
-        self._known: set[str] = set()
+        self._gone = gone
+        self._known: tuple[frozenset[str], int] = (frozenset(), 0)
         self._changed_s: float | None = None
 
     def tick(self) -> float:
         """Once: end the calls whose nodes have waited for them long enough, and those that wait for the wrong nodes."""
         now, now_s, drained = self._clock.now(), self._now_s(), self._drained()
         over = {name for name, drain in drained.items() if drain.give_back_at and drain.give_back_at <= now}
-        if drained.keys() != self._known:
-            self._known, self._changed_s = set(drained), now_s
+        if (nodes := (frozenset(drained), self._gone())) != self._known:
+            self._known, self._changed_s = nodes, now_s
         settled = self._changed_s is not None and now_s >= self._changed_s + UNHEARD_S
         for entry in self._in_flight.everything() if over or settled else ():
             if entry.call.spec.place is not Place.CLUSTER:
@@ -51,7 +55,7 @@ class Drainer:
             if entry.beat is not None and entry.beat.node in over:
                 self._give_back(entry.call, f"{entry.beat.node} is drained, and it takes too long", entry.beat.node)
             elif settled and entry.heard_s is None and entry.submitted_s < (self._changed_s or 0.0):
-                self._give_back(entry.call, "other nodes are drained than when it was submitted, and none began it")
+                self._give_back(entry.call, "other nodes are there than when it was submitted, and none began it")
         if settled:
             self._changed_s = None
         return EVERY_S

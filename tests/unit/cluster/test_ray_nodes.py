@@ -55,6 +55,19 @@ def test_ray_is_not_asked_for_every_question() -> None:
     assert ray.asked == 1
 
 
+def test_nodes_that_died_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_nodes, "REFRESH_S", -1.0)
+    ray = Ray(EVERYTHING, ENCODING)
+    nodes = RayNodes(ray, lambda: {ENCODING.name: Drain("a new disk")})
+    assert nodes.gone() == 0
+    ray.nodes = (EVERYTHING,)
+    assert nodes.gone() == 1
+    ray.nodes = None
+    assert nodes.gone() == 1
+    ray.nodes = (replace(EVERYTHING, node_id="n3"),)
+    assert nodes.gone() == 2, "it came back as another"
+
+
 def test_a_node_that_joined_is_seen_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = Ray(EVERYTHING)
     nodes = RayNodes(ray)

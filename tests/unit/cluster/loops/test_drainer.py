@@ -24,6 +24,7 @@ class Bench:
     def __init__(self, spec: JobSpec = ENCODING) -> None:
         self.loops = Loops([spec], concurrency=9)
         self.drained: dict[str, Drain] = {}
+        self.gone = 0
         self.drainer = Drainer(
             self.loops.in_flight,
             self.loops.submitters,
@@ -31,6 +32,7 @@ class Bench:
             self.loops.clock,
             self.loops.dispatcher.on_end,
             lambda: self.loops.seconds,
+            lambda: self.gone,
         )
         self.loops.enqueue(asset_job(spec.name, "a"), asset_job(spec.name, "b"))
         self.loops.dispatcher.tick()
@@ -64,8 +66,8 @@ def test_work_on_a_drained_node_has_its_time_and_is_given_back_then() -> None:
     assert (job.asset_id, job.attempts) == (bench.on["attic"].leases[0].asset_id, 0)
 
 
-@pytest.mark.parametrize("then", ["drained", "drained no more"])
-def test_a_call_that_did_not_begin_is_submitted_anew_when_other_nodes_are_drained(then: str) -> None:
+@pytest.mark.parametrize("then", ["drained", "drained no more", "dead"])
+def test_a_call_that_did_not_begin_is_submitted_anew_when_other_nodes_are_there(then: str) -> None:
     bench = Bench()
     if then == "drained no more":
         bench.drain("cellar")
@@ -75,6 +77,8 @@ def test_a_call_that_did_not_begin_is_submitted_anew_when_other_nodes_are_draine
     bench.drained.clear()
     if then == "drained":
         bench.drain("cellar")
+    if then == "dead":
+        bench.gone += 1
     bench.drainer.tick()
     bench.loops.seconds += 1
     (later,) = bench.submit("d")
