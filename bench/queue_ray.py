@@ -134,6 +134,7 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
             media_present=lambda: True,
             rows_changed=Changes(database).wait,
             sweep_files=lambda: 0,
+            prune_actions=lambda before, limit: 0,
             watch_libraries=lambda owned: 60.0,
             schedule=lambda: 60.0,
         ),

@@ -9,9 +9,9 @@ from pathlib import Path
 from cluster.clock import SystemClock
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
+from cluster.db.queries import admin_actions, notes, queue_activity, readings
 from cluster.db.queries import assets as asset_queries
 from cluster.db.queries import libraries as library_queries
-from cluster.db.queries import notes, queue_activity, readings
 from cluster.db.queries import system as system_queries
 from cluster.db.queue_store import SqlQueueStore
 from cluster.db.tables.base import to_ms
@@ -134,6 +134,7 @@ def build_controller(
             media_present=lambda: marker_present(settings.media_root, settings.ignore_mount_check_errors),
             rows_changed=changes.wait,
             sweep_files=lambda: sweep_files(services),
+            prune_actions=lambda before, limit: prune_actions(services, before, limit),
             watch_libraries=build_library_watcher(services, config).tick,
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
             held_back=held_back,
@@ -187,6 +188,12 @@ def sweep_files(services: Services) -> int:
 
     now = services.clock.now()
     return sweep_strays(services.layout, now) + cleanup_incoming(services.layout, now - OLD, in_use)
+
+
+def prune_actions(services: Services, before: datetime, limit: int) -> int:
+    """Delete what admins did before a time, the oldest first; returns how many lines."""
+    with services.database.session() as session:
+        return admin_actions.prune(session, before, limit)
 
 
 def build_row_runner(services: Services, beats: Beats) -> RowRunner:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from cluster.clock import Clock
 from cluster.draining import Drain, no_node_serves
@@ -46,6 +47,7 @@ class Surroundings:
     media_present: Callable[[], bool]
     rows_changed: Callable[[], bool]
     sweep_files: Callable[[], int]
+    prune_actions: Callable[[datetime, int], int]
     watch_libraries: Callable[[bool], float]
     schedule: Callable[[], float]
     held_back: Callable[[QueueName], str] = lambda queue: ""
@@ -105,7 +107,7 @@ class Controller:
             store, self.in_flight, submitters, lambda: self._keeper.owned, end, on_due=self._wake, unsettled=unsettled
         )
         drainer = Drainer(self.in_flight, submitters, around.drained, around.clock, end, gone=around.gone)
-        pruner = Pruner(store, around.clock, around.sweep_files)
+        pruner = Pruner(store, around.clock, around.sweep_files, around.prune_actions)
         self._rows_changed, self._sleep = around.rows_changed, around.clock.sleep
         self._watch_folders = around.watch_libraries
         self._dispatch_loop = Loop("dispatcher", self._dispatcher.tick)

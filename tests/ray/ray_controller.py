@@ -68,6 +68,7 @@ class OddController:
                 media_present=lambda: True,
                 rows_changed=Changes(database).wait,
                 sweep_files=lambda: 0,
+                prune_actions=lambda before, limit: 0,
                 watch_libraries=lambda ours: 60.0,
                 schedule=lambda: 60.0,
                 held_back=runner.models.trouble,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from cluster.db.tables.audit import AdminAction
@@ -24,3 +24,9 @@ def newest(session: Session, limit: int, below_id: int | None, action: str, subj
     if subject:
         wanted = wanted.where(AdminAction.subject == subject)
     return session.scalars(wanted).all()
+
+
+def prune(session: Session, before: datetime, limit: int) -> int:
+    """Delete lines from before a time, the oldest first; returns how many."""
+    old = select(AdminAction.id).where(AdminAction.at < before).order_by(AdminAction.at).limit(limit)
+    return len(session.scalars(delete(AdminAction).where(AdminAction.id.in_(old)).returning(AdminAction.id)).all())

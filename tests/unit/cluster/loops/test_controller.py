@@ -48,6 +48,7 @@ class Bench:
                 media_present=lambda: True,
                 rows_changed=lambda: False,
                 sweep_files=lambda: 0,
+                prune_actions=lambda before, limit: 0,
                 watch_libraries=lambda ours: 60.0,
                 schedule=lambda: 60.0,
             ),

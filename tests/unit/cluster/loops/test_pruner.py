@@ -1,6 +1,6 @@
 """Old rows go a little at a time, stray files twice a day."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -29,7 +29,7 @@ def pruner(loops: Loops, swept: list[bool]) -> Pruner:
         swept.append(True)
         return 0
 
-    return Pruner(loops.store, loops.clock, sweep)
+    return Pruner(loops.store, loops.clock, sweep, lambda before, limit: 0)
 
 
 def finish(loops: Loops, count: int) -> None:
@@ -67,3 +67,16 @@ def test_files_are_swept_at_the_start_and_then_twice_a_day(loops: Loops, pruner:
         pruner.tick()
         loops.clock.sleep(EVERY_S)
     assert len(swept) == 2
+
+
+def test_what_admins_did_is_kept_for_a_year(loops: Loops) -> None:
+    asked: list[datetime] = []
+
+    def prune_actions(before: datetime, limit: int) -> int:
+        asked.append(before)
+        return limit if len(asked) == 1 else 0
+
+    pruner = Pruner(loops.store, loops.clock, lambda: 0, prune_actions)
+    assert pruner.tick() == WHILE_BUSY_S
+    assert pruner.tick() == EVERY_S
+    assert asked == [loops.clock.now() - timedelta(days=365)] * 2
