@@ -7,6 +7,9 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from cluster.settings import LogLevel, Settings
@@ -24,10 +27,22 @@ OURS = ("cluster", "tasks", "serve_app")
 NAMES = {number: name for name, number in LEVELS.items()}
 COLOURS = {"verbose": "36", "debug": "35", "log": "32", "warn": "33", "error": "31", "fatal": "31;1"}
 
+_about: ContextVar[str] = ContextVar("about", default="")
+
 _SECRETS = (
     re.compile(r"(://[^/\s:@]*:)[^@\s]*(?=@)"),  # in a URL: user:password@host
     re.compile(r"(?i)(\b\w*(?:password|secret|token|api[-_]?key)[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,;&}]+)"),
 )
+
+
+@contextmanager
+def lines_about(subject: str) -> Iterator[None]:
+    """Each line that this thread logs meanwhile says whom it is about: "AssetGenerateThumbnails, job 7 of asset …"."""
+    before = _about.set(subject)
+    try:
+        yield
+    finally:
+        _about.reset(before)
 
 
 def configure_logging(settings: Settings, app_name: str, level: LogLevel = "log") -> None:
@@ -75,7 +90,8 @@ class _Lines(logging.Formatter):
         word = f"{level.upper():>7}"
         if self._colours:
             word = f"\x1b[{COLOURS[level]}m{word}\x1b[0m"
-        message = "\n".join([record.getMessage(), *_stack(self, record)])
+        about = f" ({_about.get()})" if _about.get() else ""
+        message = "\n".join([record.getMessage() + about, *_stack(self, record)])
         return f"{_timestamp(record)} {word} [{self._app_name}:{record.name}] {without_secrets(message)}"
 
 
@@ -94,6 +110,8 @@ class _JsonLines(logging.Formatter):
             "message": without_secrets(record.getMessage()),
             "context": f"{self._app_name}:{record.name}",
         }
+        if about := _about.get():
+            line["about"] = about
         if stack := _stack(self, record):
             line["stack"] = without_secrets("\n".join(stack))
         return json.dumps(line, ensure_ascii=False)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import ray
@@ -22,6 +23,8 @@ from cluster.loops.in_flight import Beat
 from cluster.loops.submitter import controller_of
 from cluster.names import JobName
 from cluster.queue.job import Ticket, Worked
+from cluster.settings import read_settings
+from cluster.telemetry import configure_logging
 from tasks.run_call import run_items
 from tasks.tools import Tools
 
@@ -140,9 +143,16 @@ def unpacked_answer(packed: bytes) -> tuple[str, list[Worked]]:
     return node, worked
 
 
+@cache
+def _set_up_log() -> None:
+    """Once in a process, which is one that Ray made."""
+    configure_logging(read_settings(os.environ), "Worker")
+
+
 def run_call(packed: bytes) -> bytes:
     """Run a call's jobs one by one; see `packed_call` and `unpacked_answer`."""
     name, call_id, tickets, inputs = pickle.loads(packed)  # noqa: S301 (our own controller's bytes)
+    _set_up_log()
     _, tools = _process_parts()
     tools.cancelled.clear()
     try:

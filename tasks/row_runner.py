@@ -14,8 +14,9 @@ from cluster.loops.submitter import Call, CallReturned
 from cluster.names import JobName
 from cluster.queue.job import Crashed, FailedAttempt, Handler, Lease, Outcome, Worked, WorkResult
 from cluster.queue.store import QueueStore
+from cluster.telemetry import lines_about
 from tasks.binding import BoundRowJob
-from tasks.run_call import run_items
+from tasks.run_call import run_items, subject_of
 from tasks.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -53,11 +54,12 @@ class RowRunner:
             return CallReturned(call, call.results(self._node, self._work(call)))
         for lease in call.leases:
             started_s = time.perf_counter()
-            try:
-                self._run_one(lease, started_s)
-            except Exception as error:
-                log.exception("%s (job %s) failed", lease.name, lease.job_id)
-                self._settle_crash(lease, error, started_s)
+            with lines_about(subject_of(lease.name, lease.ticket, self._node)):
+                try:
+                    self._run_one(lease, started_s)
+                except Exception as error:
+                    log.exception("failed")
+                    self._settle_crash(lease, error, started_s)
         return CallReturned(call, (), settled=True)
 
     def _work(self, call: Call) -> list[Worked]:

@@ -16,6 +16,7 @@ from typing import Any
 from cluster.errors import HeliostatError, ModelUnavailable, NoSpace, OutOfMemory, ProgramFailed
 from cluster.names import JobName
 from cluster.queue.job import Crashed, Done, Failed, FailedAttempt, More, Outcome, Skipped, Snooze, Ticket, Worked
+from cluster.telemetry import lines_about
 from tasks.job import Job
 from tasks.registry import job_named
 from tasks.tools import Tools
@@ -50,7 +51,9 @@ def run_items(
         raise TypeError(f"{job_name} is rows: it runs where the database is")
     if job.work_batch is not None and len(inputs) > 1 and not tools.cancelled.is_set():
         in_hand(None)
-        if (together := _run_together(job, job.work_batch, tickets, inputs, tools, node)) is not None:
+        with lines_about(f"{len(inputs)} together, first {subject_of(job_name, tickets[0], node)}"):
+            together = _run_together(job, job.work_batch, tickets, inputs, tools, node)
+        if together is not None:
             return together
     results = []
     for index, (ticket, given) in enumerate(zip(tickets, inputs, strict=True)):
@@ -58,7 +61,8 @@ def run_items(
             results.append(Worked(Snooze(0.0, "cancelled before it started"), 0, 0))
             continue
         in_hand(index)
-        results.append(_run_one(job, ticket, given, tools, node))
+        with lines_about(subject_of(job_name, ticket, node)):
+            results.append(_run_one(job, ticket, given, tools, node))
     return results
 
 
@@ -108,13 +112,19 @@ def _worked(
             outcome = Snooze(MODEL_AGAIN_S, str(returned), whole_queue=True)
         case Exception():
             outcome = _crashed(returned, getattr(given, "original_file_name", ""), node, duration_ms, peak_memory_mb)
-            subject = ticket.asset_id or f"job {ticket.job_id}"
-            logger.warning("%s of %s: %s", job.spec.name, subject, outcome.attempt.message)
+            with lines_about(subject_of(job.spec.name, ticket, node)):
+                logger.warning("%s", outcome.attempt.message)
         case Done() | More() | Skipped() | Failed() | Snooze():
             outcome = returned
         case _:
             outcome = Done(returned)
     return Worked(outcome, duration_ms, peak_memory_mb)
+
+
+def subject_of(job_name: JobName, ticket: Ticket, node: str) -> str:
+    """What a log line says that it is about."""
+    asset = f" of asset {ticket.asset_id}" if ticket.asset_id else ""
+    return f"{job_name}, job {ticket.job_id}{asset}, attempt {ticket.attempt}, on {node}"
 
 
 def _ms_since(started_s: float) -> int:

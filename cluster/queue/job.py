@@ -148,7 +148,7 @@ class Lease:
     @property
     def ticket(self) -> "Ticket":
         """What the worker is told of it."""
-        return Ticket(self.job_id, self.token, self.asset_id)
+        return Ticket(self.job_id, self.token, self.asset_id, self.attempt)
 
 
 class Ticket(NamedTuple):
@@ -157,6 +157,7 @@ class Ticket(NamedTuple):
     job_id: JobId
     token: LeaseToken
     asset_id: str | None
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)

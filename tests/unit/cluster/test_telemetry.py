@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.settings import read_settings
-from cluster.telemetry import OURS, configure_logging, follow_config, without_secrets
+from cluster.telemetry import OURS, configure_logging, follow_config, lines_about, without_secrets
 
 LOGGERS = (None, *OURS)
 
@@ -33,6 +33,16 @@ def test_a_line_tells_time_level_app_and_place(capsys: pytest.CaptureFixture[str
 
     (line,) = said(capsys)
     assert line[23:] == "Z    WARN [Api:cluster.loops] 3 left"
+
+
+def test_json_lines_say_whom_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(read_settings({"IMMICH_LOG_FORMAT": "json"}), "Worker")
+
+    with lines_about("job 7"):
+        logging.getLogger("tasks").warning("odd")
+    logging.getLogger("tasks").warning("even")
+
+    assert [json.loads(line).get("about") for line in said(capsys)] == ["job 7", None]
 
 
 def test_set_up_twice_still_says_everything_once(capsys: pytest.CaptureFixture[str]) -> None:

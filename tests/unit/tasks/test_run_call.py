@@ -1,6 +1,7 @@
 """One call's jobs, run in a process: what `work` raises becomes a value, and its neighbours still run."""
 
 import errno
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from cluster.queue.job import (
     Ticket,
     Worked,
 )
+from cluster.settings import read_settings
+from cluster.telemetry import OURS, configure_logging
 from tasks import run_call
 from tasks.job import Job
 from tasks.run_call import TAIL_BYTES, run_items
@@ -33,7 +36,7 @@ NAME = JobName.FILE_DELETE
 
 
 def ticket(number: int) -> Ticket:
-    return Ticket(JobId(number), LeaseToken(f"token-{number}"), f"asset-{number}")
+    return Ticket(JobId(number), LeaseToken(f"token-{number}"), f"asset-{number}", attempt=2)
 
 
 def unused(*arguments: object) -> Any:
@@ -110,6 +113,27 @@ def test_the_error_says_whether_a_retry_helps(
     assert isinstance(result.outcome, Crashed)
     assert (result.outcome.attempt.error_class, result.outcome.retryable) == (error_class, retryable)
     assert result.outcome.attempt.message
+
+
+def test_log_lines_say_whose_they_are(
+    run: Callable[..., list[Worked]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    for name in (None, *OURS):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.WARNING)
+    configure_logging(read_settings({}), "Worker")
+
+    def work(given: str, tools: Tools) -> None:
+        logging.getLogger("tasks.jobs").warning("%s is odd", given)
+        if given == "b":
+            raise ValueError("too odd")
+
+    run(work, "a", "b")
+    logging.getLogger("tasks.jobs").warning("nobody's")
+    said = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    of_a = f"({NAME}, job 0 of asset asset-0, attempt 2, on node-1)"
+    of_b = f"({NAME}, job 1 of asset asset-1, attempt 2, on node-1)"
+    assert said == [f"a is odd {of_a}", f"b is odd {of_b}", f"too odd {of_b}", "nobody's"]
 
 
 def test_a_program_s_last_words_are_kept_and_cut(run: Callable[..., list[Worked]]) -> None:
