@@ -1,5 +1,6 @@
 """How far off the forecasts of all queues together are: a mixed import of photos and videos, asked at 25, 50 and 75 %
-of its jobs how long it will still take, and held against how long it took.
+of its jobs how long it will still take, and held against how long it took. What was not sent yet nobody can forecast:
+`--sent` lets the work begin when all files have arrived.
 
     python -m bench.forecast --assets 320
 """
@@ -40,9 +41,10 @@ def look(client: ApiClient) -> tuple[Look, bool]:
     return Look(time.monotonic(), ended, work_s / speed if speed > 0.01 and not unknown else None), idle
 
 
-def measure(assets: int, warm: bool) -> list[tuple[float, float | None, float]]:
+def measure(assets: int, warm: bool, sent: bool = False) -> list[tuple[float, float | None, float]]:
     """(share of the jobs that had ended, seconds that were forecast, seconds that it took) at each mark. `warm`: the
-    server has seen a few such files before; else it is new, and has measured nothing."""
+    server has seen a few such files before; else it is new, and has measured nothing. `sent`: it begins when it has
+    all."""
     folder = CORPUS / f"mixed-{assets}"
     videos = round(assets * VIDEO_SHARE)
     if len(list(folder.glob("*.*"))) < assets:
@@ -56,7 +58,12 @@ def measure(assets: int, warm: bool) -> list[tuple[float, float | None, float]]:
             time.sleep(RATE_S)  # what was before does not count as lately
         before = look(client)[0].ended
         sender = threading.Thread(target=upload, args=(stack, folder))
+        if sent:
+            client.call("PUT", "/queues/metadataExtraction", json={"isPaused": True})
         sender.start()
+        if sent:
+            sender.join()
+            client.call("PUT", "/queues/metadataExtraction", json={"isPaused": False})
         while True:
             with suppress(ServerUnreachable):
                 seen, idle = look(client)
@@ -84,8 +91,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=int, default=320)
     parser.add_argument("--new", action="store_true", help="a server that has never measured anything")
+    parser.add_argument("--sent", action="store_true", help="the work begins when all files have arrived")
     given = parser.parse_args()
-    for share, forecast_s, took_s in measure(given.assets, warm=not given.new):
+    for share, forecast_s, took_s in measure(given.assets, warm=not given.new, sent=given.sent):
         said = "no forecast" if forecast_s is None else f"forecast {forecast_s:.0f} s ({forecast_s / took_s - 1:+.0%})"
         print(f"{share:.0%} of the jobs: {said}, it took {took_s:.0f} s")
 

@@ -5,6 +5,7 @@ Follow-ups run after Done and after Skipped alike, never after a failure. Source
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from cluster.names import JobName
 from cluster.queue.job import (
@@ -100,6 +101,12 @@ ARROWS: tuple[Arrow, ...] = (
     Arrow(J.SMART_SEARCH, J.ASSET_DETECT_DUPLICATES, uploaded),
 )
 
+BRANCHES: tuple[tuple[JobName, JobName], ...] = (
+    (J.ASSET_DETECT_FACES, J.FACIAL_RECOGNITION),
+    (J.ASSET_ENCODE_VIDEO, J.ASSET_ENCODE_VIDEO_PART),
+)
+"""Jobs that enqueue as many others as they find: how many is known from what has ended alone."""
+
 BELLS: tuple[Bell, ...] = (
     Bell(J.ASSET_EXTRACT_METADATA, "asset_update", sidecar_written),
     Bell(J.ASSET_GENERATE_THUMBNAILS, "upload_success", uploaded_or_notify, facts=frozenset({VISIBLE})),
@@ -155,6 +162,22 @@ def leads_to(name: JobName, payload: Payload, wanted: JobName) -> bool:
         for arrow in ARROWS
         if arrow.after is name and arrow.when(payload)
     )
+
+
+@cache
+def chain_behind(name: JobName, source: str | None, notify: bool, is_video: bool) -> tuple[JobName, ...]:
+    """Every job that the end of one will cause, and theirs, when all goes well: what a forecast counts.
+
+    `source`, `notify`: of its payload. Without what other jobs enqueue on their own: parts of videos, faces.
+    """
+    payload = asset_job(name, "", source=source, notify=notify).payload
+    known = frozenset({VIDEO}) if is_video else frozenset()
+    found: list[JobName] = []
+    for arrow in ARROWS:
+        if arrow.after is name and arrow.facts <= known and arrow.when(payload):
+            then = _job(arrow, payload).payload
+            found += arrow.then, *chain_behind(arrow.then, then.get("source"), bool(then.get("notify")), is_video)
+    return tuple(found)
 
 
 def jobs_before(wanted: JobName) -> frozenset[JobName]:

@@ -1,8 +1,8 @@
 """How long a queue will still take, from what its jobs took lately. Pure.
 
 A job of a type takes a fixed time and some more for each megabyte of its file: both are fitted to the jobs that ended
-last. What stands in the line, at that price, divided by how many milliseconds of work are done in a millisecond, is
-what is left.
+last, of photos and of videos apart. What stands in the line, and what will follow it, at that price, divided by how
+many milliseconds of work are done in a millisecond, is what is left.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,15 +45,21 @@ def price_of(measured: Sequence[tuple[float, float]]) -> Price | None:
     return Price(base, slope)
 
 
-def work_ms(jobs: Sequence[tuple[str, float]], prices: Mapping[str, Price], usual_ms: float) -> float:
-    """Milliseconds of work in jobs, given as (type, megabytes). `usual_ms`: of a type that was not measured."""
-    return sum(prices[name].of(size) if name in prices else usual_ms for name, size in jobs)
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the jobs of one queue take: by type and whether the file is a video, and `usual_ms` for the others."""
+
+    by_kind: Mapping[tuple[str, bool], Price]
+    usual_ms: float
+
+    def of(self, name: str, is_video: bool, megabytes: float) -> float:
+        price = self.by_kind.get((name, is_video))
+        return self.usual_ms if price is None else price.of(megabytes)
 
 
-def seconds_of_work(line_ms: float, sampled: int, waiting: int, active: int) -> float:
-    """`line_ms`: work in the `sampled` first of `waiting` jobs; each of the `active` ones is half done on average."""
-    each_ms = line_ms / sampled if sampled else 0.0
-    return (each_ms * waiting + each_ms * active / 2) / 1000
+def work_s(each_ms: float, waiting: int, active: int) -> float:
+    """Seconds of work in `waiting` jobs of `each_ms`, and in `active` ones that are half done on average."""
+    return each_ms * (waiting + active / 2) / 1000
 
 
 def seconds_left(work_s: float, speed: float) -> float | None:

@@ -2,18 +2,19 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
 from cluster.db.queries import queue_activity
-from cluster.db.queries.queue_activity import Measured, Minute
-from cluster.names import QueueName
-from cluster.queue.forecast import Price, price_of, seconds_left, seconds_of_work, work_ms
+from cluster.db.queries.queue_activity import InLine, Minute
+from cluster.names import QUEUE_OF_JOB, JobName, QueueName
+from cluster.queue.forecast import Prices, price_of, seconds_left, work_s
 from cluster.queue.store import QueueCounts
 from serve_app.deps import Services
+from tasks.pipeline import BRANCHES, chain_behind
 
 GRAPH_MINUTES = 30
 RATE_S = 20.0
@@ -26,8 +27,9 @@ FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One queue as it moves; see `wire.queue_activity`. `work_left_s`: what one worker would take for what waits
-    and runs, None where nothing like it was measured yet; `speed`: seconds of work done in a second, lately."""
+    """One queue as it moves; see `wire.queue_activity`. `work_left_s`: what one worker would take for what waits and
+    runs, and for what will come from other queues' lines, None where nothing like it was measured yet; `speed`:
+    seconds of work done in a second, lately."""
 
     counts: QueueCounts
     jobs_per_second: float
@@ -54,13 +56,13 @@ class Totals:
     run_ms: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the line of a queue costs, as it was looked at last. `line_ms` None: nothing like it was ever measured."""
+    """What one job in the line of a queue costs on average, as it was looked at last: milliseconds in each queue, its
+    own and those of the jobs that will follow; None where nothing like it was ever measured."""
 
     at_s: float
-    line_ms: float | None
-    sampled: int
+    each_ms: Mapping[QueueName, float | None]
 
 
 @dataclass(slots=True)
@@ -92,17 +94,18 @@ class Observer:
                 minutes.setdefault(row.queue, []).append(row)
             waiting = [queue for queue, count in counts.items() if count.waiting]
             oldest = queue_activity.waiting_since_ms(session, waiting)
+            work = self._work_left_s(session, counts, now_s)
             return {
-                queue: self._activity(session, count, minutes.get(queue, []), oldest, now_s)
+                queue: self._activity(count, minutes.get(queue, []), oldest, work[queue], now_s)
                 for queue, count in counts.items()
             }
 
     def _activity(
         self,
-        session: Session,
         counts: QueueCounts,
         minutes: list[Minute],
         oldest: Mapping[QueueName, int],
+        work_left_s: float | None,
         now_s: float,
     ) -> Activity:
         queue, last = counts.queue, int(now_s // 60)
@@ -113,7 +116,7 @@ class Observer:
         return Activity(
             counts,
             jobs_per_second=ended,
-            work_left_s=self._work_left_s(session, counts, now_s),
+            work_left_s=work_left_s,
             speed=speed,
             oldest_waiting_at=None if since is None else datetime.fromtimestamp(since / 1000, UTC),
             per_minute=tuple(row.ended if row else 0 for row in graph),
@@ -144,35 +147,68 @@ class Observer:
         ended, run_ms = sum(row.ended + row.failed for row in lately), sum(row.run_ms for row in lately)
         return Totals(begin * 60.0, total.ended - ended, total.run_ms - run_ms)
 
-    def _work_left_s(self, session: Session, counts: QueueCounts, now_s: float) -> float | None:
-        if not counts.waiting + counts.active:
-            return 0.0
-        forecast = self._forecasts.get(counts.queue)
-        if forecast is None or now_s - forecast.at_s > PRICED_FOR_S:
-            forecast = self._forecasts[counts.queue] = self._forecast(session, counts.queue, now_s)
-        if forecast.line_ms is None:
-            return None
-        return seconds_of_work(forecast.line_ms, forecast.sampled, counts.waiting, counts.active)
+    def _work_left_s(
+        self, session: Session, counts: Mapping[QueueName, QueueCounts], now_s: float
+    ) -> dict[QueueName, float | None]:
+        """By queue: what stands in its own line, and what will come to it from the lines of others."""
+        left: dict[QueueName, float | None] = dict.fromkeys(counts, 0.0)
+        busy = [count for count in counts.values() if count.waiting + count.active]
+        stale = [one.queue for one in busy if now_s - self._priced_s(one.queue) > PRICED_FOR_S]
+        if stale:
+            self._look_at_lines(session, stale, now_s)
+        for count in busy:
+            for queue, each_ms in self._forecasts[count.queue].each_ms.items():
+                known = left[queue]
+                if known is None or each_ms is None:
+                    left[queue] = None
+                elif queue is count.queue:
+                    left[queue] = known + work_s(each_ms, count.waiting, count.active)
+                else:
+                    left[queue] = known + each_ms * (count.waiting + count.active) / 1000
+        return left
 
-    @staticmethod
-    def _forecast(session: Session, queue: QueueName, now_s: float) -> Forecast:
-        ended = queue_activity.measured(session, queue)
-        if len(ended) < FEW:
-            ended += queue_activity.under_way(session, queue, round(now_s * 1000))
-        if not ended:
-            return Forecast(now_s, None, 0)
-        prices = prices_of(ended)
-        usual_ms = sum(one.duration_ms for one in ended) / len(ended)
-        line = [(str(one.name), one.size_bytes / MEGABYTE) for one in queue_activity.next_in_line(session, queue)]
-        if not line:  # the last ones are at work
-            line = [(str(one.name), one.size_bytes / MEGABYTE) for one in ended]
-        return Forecast(now_s, work_ms(line, prices, usual_ms), len(line))
+    def _priced_s(self, queue: QueueName) -> float:
+        return self._forecasts[queue].at_s if queue in self._forecasts else 0.0
+
+    def _look_at_lines(self, session: Session, queues: Sequence[QueueName], now_s: float) -> None:
+        ended = queue_activity.ended_since(session, int(now_s // 60) - GRAPH_MINUTES)
+        prices: dict[QueueName, Prices | None] = {}
+        for queue in queues:
+            line = queue_activity.next_in_line(session, queue)
+            each_ms: dict[QueueName, float | None] = {}
+            for job in line:
+                for name, count in jobs_of(job, ended):
+                    where = QUEUE_OF_JOB[name]
+                    if where not in prices:
+                        prices[where] = read_prices(session, where, now_s)
+                    known, price = each_ms.get(where, 0.0), prices[where]
+                    if known is None or price is None:
+                        each_ms[where] = None
+                    else:
+                        cost_ms = price.of(name, job.is_video, job.size_bytes / MEGABYTE)
+                        each_ms[where] = known + count * cost_ms / len(line)
+            self._forecasts[queue] = Forecast(now_s, each_ms)
 
 
-def prices_of(ended: list[Measured]) -> dict[str, Price]:
-    """By job type."""
-    by_name: dict[str, list[tuple[float, float]]] = {}
+def jobs_of(job: InLine, ended: Mapping[JobName, int]) -> Iterator[tuple[JobName, float]]:
+    """It, and what will follow it: job types and how many, where `ended` jobs of each type tell how many there are."""
+    behind = chain_behind(job.name, job.payload.get("source"), bool(job.payload.get("notify")), job.is_video)
+    for name in (job.name, *behind):
+        yield name, 1.0
+        for after, then in BRANCHES:
+            if after is name and ended.get(then):
+                yield then, ended[then] / max(1, ended.get(after, 0))
+
+
+def read_prices(session: Session, queue: QueueName, now_s: float) -> Prices | None:
+    """By the jobs that ended last; None where none ever did, and none at work says how far it is."""
+    ended = queue_activity.measured(session, queue)
+    if len(ended) < FEW:
+        ended += queue_activity.under_way(session, queue, round(now_s * 1000))
+    if not ended:
+        return None
+    by_kind: dict[tuple[str, bool], list[tuple[float, float]]] = {}
     for one in ended:
-        by_name.setdefault(str(one.name), []).append((one.size_bytes / MEGABYTE, float(one.duration_ms)))
-    prices = {name: price_of(pairs) for name, pairs in by_name.items()}
-    return {name: price for name, price in prices.items() if price is not None}
+        by_kind.setdefault((one.name, one.is_video), []).append((one.size_bytes / MEGABYTE, float(one.duration_ms)))
+    prices = {kind: price for kind, pairs in by_kind.items() if (price := price_of(pairs)) is not None}
+    return Prices(prices, sum(one.duration_ms for one in ended) / len(ended))

@@ -1,13 +1,14 @@
 """What the queues did lately and what stands in their lines, for graphs and forecasts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any, Literal
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from cluster.db.tables.asset import AssetExif
+from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.base import to_ms
 from cluster.db.tables.job import Job, JobHistory, JobStatistic
 from cluster.names import JobName, QueueName
@@ -16,6 +17,8 @@ TOLD_ENOUGH = 0.05
 """Share of a job that has to be done before its pace says something."""
 SAMPLES = 200
 """Ended jobs of a queue that a forecast is measured by, and jobs in its line that it looks at."""
+SIZE = func.coalesce(AssetExif.file_size_bytes, 0)
+IS_VIDEO = func.coalesce(Asset.type, "") == "VIDEO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,19 @@ class Minute:
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """A job type and how many bytes the file has that a job of it is about, 0 where it is about none."""
+    """A job type, how many bytes the file has that a job of it is about, 0 where it is about none, and whether that is
+    a video."""
 
     name: JobName
     size_bytes: int
+    is_video: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InLine(Sized):
+    """A job that is not over; `payload` says what will follow it."""
+
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +72,30 @@ def minutes_since(session: Session, minute: int) -> list[Minute]:
 def measured(session: Session, queue: QueueName) -> list[Measured]:
     """Jobs of a queue that were done or skipped last, newest first: the next ones are such a mixture, too."""
     rows = session.execute(
-        select(JobHistory.name, func.coalesce(AssetExif.file_size_bytes, 0), JobHistory.duration_ms)
+        select(JobHistory.name, SIZE, IS_VIDEO, JobHistory.duration_ms)
         .outerjoin(AssetExif, AssetExif.asset_id == JobHistory.asset_id)
+        .outerjoin(Asset, Asset.id == JobHistory.asset_id)
         .where(JobHistory.queue == queue, JobHistory.outcome != "failed")
         .order_by(JobHistory.id.desc())
         .limit(SAMPLES)
     )
-    return [Measured(JobName(name), size, duration_ms) for name, size, duration_ms in rows]
+    return [Measured(JobName(name), size, is_video, duration_ms) for name, size, is_video, duration_ms in rows]
 
 
 def under_way(session: Session, queue: QueueName, now_ms: int) -> list[Measured]:
     """Jobs at work whose workers say how far they are: as if each had ended, at the pace that it has."""
-    size = func.coalesce(AssetExif.file_size_bytes, 0)
     rows = session.execute(
-        select(Job.name, size, Job.started_at, Job.progress)
+        select(Job.name, SIZE, IS_VIDEO, Job.started_at, Job.progress)
         .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
+        .outerjoin(Asset, Asset.id == Job.asset_id)
         .where(
             Job.queue == queue, text("job.state = 'active'"), Job.progress >= TOLD_ENOUGH, Job.started_at.is_not(None)
         )
         .limit(SAMPLES)
     )
     return [
-        Measured(JobName(name), size, round((now_ms - to_ms(started_at)) / progress))
-        for name, size, started_at, progress in rows
+        Measured(JobName(name), size, is_video, round((now_ms - to_ms(started_at)) / progress))
+        for name, size, is_video, started_at, progress in rows
         if started_at is not None and progress is not None
     ]
 
@@ -93,16 +106,31 @@ def usual_s(session: Session, queue: QueueName, now_ms: int) -> float:
     return fmean(one.duration_ms for one in known) / 1000 if known else 0.0
 
 
-def next_in_line(session: Session, queue: QueueName) -> list[Sized]:
-    """The waiting jobs that come first."""
+def next_in_line(session: Session, queue: QueueName) -> list[InLine]:
+    """The waiting jobs that come first; those at work where none waits."""
+    return _in_line(session, queue, "waiting") or _in_line(session, queue, "active")
+
+
+def _in_line(session: Session, queue: QueueName, state: Literal["waiting", "active"]) -> list[InLine]:
     rows = session.execute(
-        select(Job.name, func.coalesce(AssetExif.file_size_bytes, 0))
+        select(Job.name, SIZE, IS_VIDEO, Job.payload)
         .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
-        .where(Job.queue == queue, text("job.state = 'waiting'"))  # word for word as the index says it
+        .outerjoin(Asset, Asset.id == Job.asset_id)
+        .where(Job.queue == queue, text(f"job.state = '{state}'"))  # word for word as the index says it
         .order_by(Job.order_key, Job.id)
         .limit(SAMPLES)
     )
-    return [Sized(JobName(name), size) for name, size in rows]
+    return [InLine(JobName(name), size, is_video, payload) for name, size, is_video, payload in rows]
+
+
+def ended_since(session: Session, minute: int) -> dict[JobName, int]:
+    """How many jobs of each type were done or skipped since a minute."""
+    rows = session.execute(
+        select(JobStatistic.name, func.sum(JobStatistic.done + JobStatistic.skipped))
+        .where(JobStatistic.minute >= minute)
+        .group_by(JobStatistic.name)
+    )
+    return {JobName(name): int(count) for name, count in rows}
 
 
 def waiting_since_ms(session: Session, queues: Sequence[QueueName]) -> dict[QueueName, int]:

@@ -226,3 +226,19 @@ def test_a_forecast_begins_with_the_first_word_of_a_job_at_work(admin: ApiClient
     left_s = work_left_s()
     assert left_s is not None
     assert left_s >= 2.5 * 0.4  # two that wait, half of the one at work, each at least 0.2 s / 0.5
+
+
+def test_what_will_follow_from_another_queue_is_forecast(admin: ApiClient) -> None:
+    def line(name: str) -> tuple[int, float | None]:
+        queues = {queue["name"]: queue for queue in admin.with_settings().get("/queue-activity").json()}
+        return queues[name]["waiting"], queues[name]["workLeftS"]
+
+    enqueue(admin, asset_job(JobName.ASSET_DETECT_DUPLICATES, "a"))
+    store = admin.services.store
+    with store.transaction() as tx:
+        (held,) = store.lease(tx, QueueName.DUPLICATE_DETECTION, 1, 30, "c", "1")
+        store.settle(tx, [Finish(held, duration_ms=2000)])
+    assert line("duplicateDetection") == (0, 0)
+    enqueue(admin, *(asset_job(JobName.SMART_SEARCH, f"b{n}", source="upload") for n in range(5)))
+    assert line("duplicateDetection") == (0, 10)
+    assert line("smartSearch") == (5, None)

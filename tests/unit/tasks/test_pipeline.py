@@ -26,6 +26,7 @@ from tasks.pipeline import (
     VIDEO,
     VISIBLE,
     after_upload,
+    chain_behind,
     follow,
     follow_failure,
     jobs_before,
@@ -191,6 +192,17 @@ def test_what_a_job_will_lead_to_is_told_by_its_payload(
 ) -> None:
     assert leads_to(name, {"id": "a1", **payload}, wanted) is does
     assert not does or name in jobs_before(wanted)
+
+
+def test_the_chain_behind_a_job_is_what_its_end_and_theirs_cause() -> None:
+    photo = {J.STORAGE_TEMPLATE_MIGRATION_SINGLE, J.ASSET_GENERATE_THUMBNAILS, J.SMART_SEARCH}
+    photo |= {J.ASSET_DETECT_FACES, J.OCR, J.ASSET_DETECT_DUPLICATES}
+    behind = chain_behind(J.ASSET_EXTRACT_METADATA, "upload", False, False)
+    assert (set(behind), len(behind)) == (photo, len(photo))
+    video = chain_behind(J.ASSET_EXTRACT_METADATA, "upload", False, True)
+    assert set(video) == photo | {J.ASSET_ENCODE_VIDEO}
+    assert chain_behind(J.ASSET_EXTRACT_METADATA, None, False, True) == (J.STORAGE_TEMPLATE_MIGRATION_SINGLE,)
+    assert chain_behind(J.OCR, "upload", False, False) == ()
 
 
 def test_the_last_failure_of_a_backup_is_told_and_of_nothing_else() -> None:

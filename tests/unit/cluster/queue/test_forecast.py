@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cluster.queue.forecast import Price, price_of, seconds_left, seconds_of_work, work_ms
+from cluster.queue.forecast import Price, Prices, price_of, seconds_left, work_s
 
 
 def test_a_price_grows_with_the_file_as_it_was_measured() -> None:
@@ -32,15 +32,16 @@ def test_no_part_of_a_price_is_negative(measured: list[tuple[float, float]]) -> 
     assert price.of(4.5) == pytest.approx(sum(ms for _, ms in measured) / 10)
 
 
-def test_a_line_is_worth_what_its_jobs_are() -> None:
-    prices = {"a": Price(10.0, 2.0)}
-    assert work_ms([("a", 5.0), ("a", 0.0), ("b", 9.0)], prices, usual_ms=7.0) == 20 + 10 + 7
+def test_photos_and_videos_have_each_their_price() -> None:
+    prices = Prices({("a", False): Price(10.0, 2.0), ("a", True): Price(500.0)}, usual_ms=7.0)
+    assert prices.of("a", False, 5.0) == 20
+    assert prices.of("a", True, 5.0) == 500
+    assert prices.of("b", False, 9.0) == 7
 
 
 def test_what_is_left_is_the_line_by_the_speed() -> None:
-    # ten sampled jobs of a second each stand for a hundred; two run, half done; two workers
-    work_s = seconds_of_work(10_000, sampled=10, waiting=100, active=2)
-    assert work_s == pytest.approx(101)
-    assert seconds_left(work_s, speed=2.0) == pytest.approx(50.5)
-    assert seconds_left(work_s, speed=0.0) is None
-    assert seconds_of_work(0.0, sampled=0, waiting=5, active=0) == 0.0
+    # a hundred jobs of a second each; two run, half done; two workers
+    work = work_s(1000, waiting=100, active=2)
+    assert work == pytest.approx(101)
+    assert seconds_left(work, speed=2.0) == pytest.approx(50.5)
+    assert seconds_left(work, speed=0.0) is None
