@@ -29,19 +29,24 @@ class WorkingNode:
 
 
 def list_nodes(services: Services) -> list[WorkingNode]:
-    """Every live node, then others on which something runs, each in the order of their names."""
-    live = {node.name: node for node in services.nodes.live()}
+    """Every live node, then others on which something runs, each in the order of their names.
+
+    Jobs and drains know nodes by name alone: where two machines share one, each has its line, with what is known of
+    both.
+    """
+    live = services.nodes.live()
+    names = {node.name for node in live}
     with services.database.reader() as session:
         by_node = job_details.running_by_node(session)
         ended = job_details.last_ends(session)
         drained = read_drains(services, session)
-    going = {name: node.going for name, node in live.items() if node.going is not None}
-    drains = {**drained, **going}
-    others = sorted(by_node.keys() - live.keys())
-    return [
-        WorkingNode(name, live.get(name), by_node.get(name, ()), ended.get(name), drains.get(name))
-        for name in (*sorted(live), *others)
-    ]
+
+    def seen(name: str, node: ClusterNode | None) -> WorkingNode:
+        drain = (node.going if node is not None else None) or drained.get(name)
+        return WorkingNode(name, node, by_node.get(name, ()), ended.get(name), drain)
+
+    others = sorted(by_node.keys() - names)
+    return [seen(node.name, node) for node in live] + [seen(name, None) for name in others]
 
 
 def read_drains(services: Services, session: Session) -> Mapping[str, Drain]:

@@ -75,6 +75,15 @@ def test_nodes_are_told_with_what_they_run(stack: ApiStack) -> None:
     assert "attic" in table.stdout
 
 
+def test_two_machines_of_one_name_have_each_their_line(stack: ApiStack) -> None:
+    class Twins:
+        def live(self) -> Sequence[ClusterNode]:
+            return [cluster_node(REPORTED), cluster_node(REPORTED | {"NodeManagerAddress": "10.0.0.8"})]
+
+    seen = list_nodes(replace(stack.services, nodes=Twins()))
+    assert [(one.name, one.node.address) for one in seen if one.node] == [("attic", "10.0.0.7"), ("attic", "10.0.0.8")]
+
+
 def test_only_admins_are_told(stack: ApiStack) -> None:
     person = stack.add_person("bob")
     with in_process(stack.app) as client:
