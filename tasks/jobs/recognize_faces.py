@@ -101,7 +101,8 @@ def queue_all(context: Context, lease: Lease) -> Done | More | Skipped | Snooze:
     if not cursor(lease):
         counts = context.store.counts(context.session)
         if not together and counts[QueueName.FACIAL_RECOGNITION].waiting > 0:
-            return Skipped("faces wait already")
+            # those that were looked at before others came would stay nobody's
+            return Snooze(STILL_FINDING_S, "faces wait already: once more when they are done")
         if any(counts[queue].active for queue in FINDING):
             return Snooze(STILL_FINDING_S, "faces are still being found")
         if nightly and not forced(lease) and _nothing_new(context):

@@ -20,6 +20,7 @@ from cluster.db.tables.learned import FaceSearch
 from cluster.db.tables.person import AssetFace, MergeProposal, Person
 from cluster.names import JobName
 from cluster.queue.job import NewJob, asset_job
+from tasks.pipeline import recognize_face, recognize_faces
 from tests.drawn_faces import Look, backdrop, group_photo, random_look
 from tests.inline_stack import Stack, inline_stack
 from tests.tiny_models import put_faces
@@ -130,6 +131,7 @@ def test_people_gather_by_themselves_and_stay_who_they_are(album: Album, report:
     """One album for all, since its photos are what takes time."""
     check_everybody_was_found(album, report)
     check_reset_depends_on_the_faces_alone(album, report)
+    check_all_are_looked_at_though_some_wait(album)
     check_names_survive_and_what_a_person_said_stays(album)
     check_two_with_names_are_proposed(album)
     check_refresh_keeps_rows(album)
@@ -165,6 +167,18 @@ def check_reset_depends_on_the_faces_alone(album: Album, report: Callable[[str],
     album.run(NewJob(RECOGNIZE, {"force": True}))
     assert album.groups() == together
     assert set(album.people()) == {face.person_id for face in album.faces()} - {None}
+
+
+def check_all_are_looked_at_though_some_wait(album: Album) -> None:
+    """As while faces come in: the run for those that nobody has begins while one of them waits."""
+    with album.stack.database.session() as session:
+        session.execute(update(AssetFace).values(person_id=None))
+    album.stack.seen.clear()
+    first = album.faces()[0]
+    album.run(recognize_faces(), recognize_face(first.id, first.asset_id))
+    assert {asset_id for name, asset_id in album.stack.seen if name is JobName.FACIAL_RECOGNITION} == set(album.truth)
+    album.run(NewJob(RECOGNIZE, {"force": True}))
+    assert album.agreement() > 0.85
 
 
 def scramble(album: Album) -> None:
