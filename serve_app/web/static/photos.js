@@ -85,7 +85,7 @@ export async function showTimeline() {
 
 const seen = (asset) => ({ id: asset.id, ratio: asset.width && asset.height ? asset.width / asset.height : 1, thumbhash: asset.thumbhash, isImage: asset.type === "IMAGE", duration: asset.duration, name: asset.originalFileName });
 
-/** By its meaning, where a model for that is there; and by file names, which is also what is left without one. */
+/** By its meaning, where a model for that is there; and by file names and printed words, which is what is left without one. */
 async function search(query) {
   const words = find("#words");
   words.hidden = false;
@@ -93,11 +93,12 @@ async function search(query) {
   let note = "";
   const byMeaning = call("POST", "/search/smart", { query, size: 100 }).catch((error) => {
     if (!(error instanceof Refused)) throw error;
-    note = ` Looked at file names alone: ${error.message}`;
+    note = ` Looked at file names and printed words alone: ${error.message}`;
     return null;
   });
   const byName = call("POST", "/search/metadata", { originalFileName: query, size: 100 });
-  const answers = await Promise.all([byName, byMeaning]);
+  const byPrint = call("POST", "/search/metadata", { ocr: query, size: 100 });
+  const answers = await Promise.all([byName, byPrint, byMeaning]);
   const found = new Map();
   for (const answer of answers) for (const asset of answer?.assets.items ?? []) if (!found.has(asset.id)) found.set(asset.id, asset);
   near.disconnect();

@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
 
+from cluster.db.queries.printed_text import replace_text
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.learned import AssetOcr
 from cluster.db.tables.person import AssetFace, Person
@@ -61,9 +62,26 @@ def test_dropped_files_go_up_with_their_progress_and_stand_in_the_timeline(site:
         page.get_by_label("Search").fill("b.jpg")
         page.keyboard.press("Enter")
         expect(page.locator("#words")).to_contain_text("1 found for “b.jpg”.")
+
+        say_what_is_printed(site, "b.jpg", "EMERGENCY EXIT")
+        page.get_by_label("Search").fill("emergency exit")
+        page.keyboard.press("Enter")
+        expect(page.locator("#words")).to_contain_text("1 found for “emergency exit”.")
+
         page.locator(".tile").click()
         expect(page.get_by_role("heading", name="b.jpg")).to_be_visible()
         expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
+
+
+def say_what_is_printed(site: Site, name: str, words: str) -> None:
+    """As if it had been read in this picture."""
+    with site.stack.services.database.session() as session:
+        asset_id = session.scalars(select(Asset.id).where(Asset.original_file_name == name)).one()
+        corners = dict.fromkeys(("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"), 0.5)
+        line = AssetOcr(
+            id=str(uuid.uuid4()), asset_id=asset_id, number=0, text=words, box_score=0.9, text_score=0.9, **corners
+        )
+        replace_text(session, asset_id, [line], datetime(2026, 5, 1, tzinfo=UTC))
 
 
 def test_a_photo_tells_its_owner_what_failed(site: Site) -> None:
