@@ -3,19 +3,22 @@ come and go."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from sqlalchemy import text
 
-from cluster.names import QUEUE_OF_JOB, JobName
+from cluster.names import QUEUE_OF_JOB, JobName, QueueName
 from cluster.queue.job import asset_job
 from cluster.queue.store import Finish
-from tests.api_stack import ApiStack, api_stack, served_apart
+from serve_app.app import create_app
+from serve_app.cluster_nodes import ClusterNode
+from tests.api_stack import ApiStack, api_stack, served, served_apart
 from tests.browser import tab
 from tests.integration.pages.conftest import ADMIN
 
@@ -115,10 +118,19 @@ def test_an_open_stream_costs_less_than_a_hundredth_of_a_core(stack: ApiStack, r
     assert watched - alone < 0.01
 
 
+class EightMachines:
+    """All queues on each; the last two share a name."""
+
+    def live(self) -> Sequence[ClusterNode]:
+        names = [*(f"desk-{number}" for number in range(7)), "desk-6"]
+        return [ClusterNode(name, f"10.0.0.{n}", 8, 1, 2**35, (), tuple(QueueName)) for n, name in enumerate(names)]
+
+
 def test_pages_stay_smooth(stack: ApiStack, chromium: Browser, report: Callable[[str], None]) -> None:
-    with served_apart(stack) as (url, _), busy(stack):
+    services = replace(stack.services, nodes=EightMachines())
+    with served(replace(stack, services=services, app=create_app(services))) as url, busy(stack):
         httpx.post(f"{url}/api/auth/admin-sign-up", json=ADMIN)
-        for path in ("/admin/jobs", "/admin/jobs/thumbnail-generation"):
+        for path in ("/admin/jobs", "/admin/jobs/thumbnail-generation", "/admin/workers"):
             with tab(chromium, url) as page:
                 page.request.post("/api/auth/login", data={name: ADMIN[name] for name in ("email", "password")})
                 page.add_init_script(
@@ -126,7 +138,10 @@ def test_pages_stay_smooth(stack: ApiStack, chromium: Browser, report: Callable[
                     "one => window.longTasks.push(one.duration))).observe({ entryTypes: ['longtask'] })"
                 )
                 page.goto(path)
-                page.locator("#connection").wait_for(state="hidden")
+                if path == "/admin/workers":
+                    expect(page.locator("#nodes .card")).to_have_count(8)
+                else:
+                    page.locator("#connection").wait_for(state="hidden")
                 page.evaluate("window.longTasks.length = 0")  # what the page's start took
                 page.wait_for_timeout(10_000)
                 longest = page.evaluate("Math.max(0, ...window.longTasks)")
