@@ -136,8 +136,11 @@ class Observer:
         seen.append(total)
         while len(seen) > 2 and seen[1].at_s <= now_s - RATE_S:
             seen.popleft()
-        passed_s = max(1.0, total.at_s - seen[0].at_s)
-        return (total.ended - seen[0].ended) / passed_s, (total.run_ms - seen[0].run_ms) / passed_s / 1000
+        # From one end on: a line that just began to move has work in hand that is counted when it ends.
+        first = next((one for one in seen if one.ended > seen[0].ended), total)
+        since = first if total.ended > first.ended else seen[0]
+        passed_s = max(1.0, total.at_s - since.at_s)
+        return (total.ended - since.ended) / passed_s, (total.run_ms - since.run_ms) / passed_s / 1000
 
     @staticmethod
     def _before_the_first_look(total: Totals, minutes: list[Minute]) -> Totals:
