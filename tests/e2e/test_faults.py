@@ -22,7 +22,7 @@ from tests.e2e.private_network import Machine, private_network
 from tests.e2e.real_nodes import RealNode, real_node
 from tests.e2e.real_stack import RealStack, describe, kill, real_stack, rows, wait_until
 from tests.e2e.test_force_table import make_video
-from tests.e2e.test_kills import Recovery, assert_complete
+from tests.e2e.test_kills import CrashablePostgres, Recovery, assert_complete, crashable_postgres, import_with_fault
 from tests.programs import program
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -141,6 +141,39 @@ def test_an_import_survives_a_node_that_has(
     counted.must_be(expected)
     assert sweep_strays(StorageLayout(stack.media), datetime.now(UTC) + 2 * OLD) == len(strays)
     assert_complete(stack, Recovery(every_photo, photos_before, 0.0, done_s))
+
+
+POSTGRES = {"restarted": 0.5, "away for 60 s": 60.0}
+
+
+@pytest.mark.parametrize("name", POSTGRES)
+def test_an_import_survives_postgresql(name: str, tmp_path: Path, report: Callable[[str], None]) -> None:
+    photos = make_photos(tmp_path / "photos", PHOTOS, seed=460 + list(POSTGRES).index(name))
+    with crashable_postgres() as server, real_stack(3462, tmp_path, DB_URL=server.url) as stack:
+        stack.sign_in()
+        before = Tallied.of(stack)
+        back_s: list[float] = []
+
+        def strike(_: RealStack) -> None:
+            leave(server, POSTGRES[name])
+            back_s.append(time.monotonic())
+
+        recovery = import_with_fault(stack, photos, strike)
+
+        complete_s = time.monotonic() - back_s[0]
+        expected = dict.fromkeys(("AssetExtractMetadata", "AssetGenerateThumbnails"), PHOTOS)
+        counted = Tallied.of(stack).since(before)
+        report(
+            f"PostgreSQL {name} ({server.away_s:.1f} s until it answered) · {counted.judged(expected)} · the import of "
+            f"{PHOTOS} was complete {complete_s:.0f} s after it was back"
+        )
+        counted.must_be(expected)
+        assert_complete(stack, recovery)
+
+
+def leave(server: CrashablePostgres, pause_s: float) -> None:
+    """As `pg_ctl restart -m fast`, with a pause."""
+    server.crash_and_start_again(signal.SIGINT, pause_s)
 
 
 @dataclass(frozen=True)
