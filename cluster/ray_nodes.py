@@ -6,6 +6,7 @@ Nodes that are drained live, and get nothing new: they count nowhere, and every 
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from cluster.workers import queue_label
 log = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
+REMEMBERED = 8
+"""Nodes that have gone, by id: one that comes back has another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class RayNodes:
         self._asked_s = float("-inf")
         self._serving: dict[QueueName, int] = {}
         self._gone = 0
+        self._lately_gone: deque[str] = deque(maxlen=REMEMBERED)
 
     def nodes(self) -> Sequence[Node]:
         """Live nodes that are not drained, at most two seconds old. When Ray cannot be asked, the last answer holds."""
@@ -100,7 +104,9 @@ class RayNodes:
             log.warning("Ray and the database cannot be asked for the nodes: %s", error)
             return
         before = {node.node_id for node in self._open} | self._closed.keys()
-        self._gone += len(before - {node.node_id for node in known})
+        gone = before - {node.node_id for node in known}
+        self._gone += len(gone)
+        self._lately_gone.extend(sorted(gone))
         drains = {node.node_id: node.going or by_hand.get(node.name) for node in known}
         self._open = [node for node in known if drains[node.node_id] is None]
         closed = {node.node_id: (node, drain) for node in known if (drain := drains[node.node_id]) is not None}
@@ -130,9 +136,10 @@ class RayNodes:
         return sum(node.cpus for node in self.nodes())
 
     def left_out(self) -> tuple[str, ...]:
-        """The ids of the drained ones, in order."""
+        """The ids of the drained ones, and of those that died lately, in order. Of a machine that was cut off Ray goes
+        on asking for workers, and what looks for the same waits behind that; with another selector it begins anew."""
         self.nodes()
-        return tuple(sorted(self._closed))
+        return tuple(sorted({*self._closed, *self._lately_gone}))
 
     def drained(self) -> Mapping[str, Drain]:
         """Name → why, of the live nodes that are drained."""

@@ -66,6 +66,7 @@ def test_nodes_that_died_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nodes.gone() == 1
     ray.nodes = (replace(EVERYTHING, node_id="n3"),)
     assert nodes.gone() == 2, "it came back as another"
+    assert nodes.left_out() == ("n1", "n2")
 
 
 def test_a_node_that_joined_is_seen_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
