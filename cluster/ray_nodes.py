@@ -86,7 +86,6 @@ class RayNodes:
         self._closed: Mapping[str, tuple[Node, Drain]] = {}
         self._asked_s = float("-inf")
         self._serving: dict[QueueName, int] = {}
-        self._gone = 0
         self._lately_gone: deque[str] = deque(maxlen=REMEMBERED)
 
     def nodes(self) -> Sequence[Node]:
@@ -104,9 +103,7 @@ class RayNodes:
             log.warning("Ray and the database cannot be asked for the nodes: %s", error)
             return
         before = {node.node_id for node in self._open} | self._closed.keys()
-        gone = before - {node.node_id for node in known}
-        self._gone += len(gone)
-        self._lately_gone.extend(sorted(gone))
+        self._lately_gone.extend(sorted(before - {node.node_id for node in known}))
         drains = {node.node_id: node.going or by_hand.get(node.name) for node in known}
         self._open = [node for node in known if drains[node.node_id] is None]
         closed = {node.node_id: (node, drain) for node in known if (drain := drains[node.node_id]) is not None}
@@ -125,11 +122,6 @@ class RayNodes:
         """Jobs to a call of this type: more where a node with a GPU serves the queue, which idles with a few."""
         on_gpu = spec.pool.gpu_batch if spec.pool is not None else 0
         return on_gpu if on_gpu and any(node.gpus and serves(node, queue) for node in self.nodes()) else spec.batch
-
-    def gone(self) -> int:
-        """How many nodes have left or died since this process began to look."""
-        self.nodes()
-        return self._gone
 
     def cpus(self) -> float:
         """CPUs of all live nodes that are not drained."""

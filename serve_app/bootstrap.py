@@ -139,7 +139,7 @@ def build_controller(
             schedule=Scheduler(services.store, services.clock, timetable(settings), config.read, notes).tick,
             held_back=held_back,
             drained=nodes.drained,
-            gone=nodes.gone,
+            left_out=nodes.left_out,
             why_nobody=nodes.why_nobody,
             bench=lambda node, why: bench(services, node, why),
             restart_controller=restart_controller,

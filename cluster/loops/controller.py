@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -34,7 +34,7 @@ START_AGAIN_S = 2.0
 class Surroundings:
     """What the loops ask the outside: how much may run, whether the media is there, when rows changed. `schedule`: the
     scheduler's tick; `held_back`: why a queue may start nothing although nodes serve it (quiet hours, weights), `""`
-    when it may; `drained`: live nodes that get nothing new; `gone`: how many have left or died so far;
+    when it may; `drained`: live nodes that get nothing new; `left_out`: ids of those, and of some that died;
     `why_nobody`: what to say where no node serves a queue; `bench`: has a node that fails too much drained, with
     the reason; `batch`: jobs to a call; `restart_controller`: ends the one of this name, which is frozen, for
     another to begin; `readings`: what the meter tells to `metrics`, None where nobody measures; `scale`: the
@@ -52,7 +52,7 @@ class Surroundings:
     schedule: Callable[[], float]
     held_back: Callable[[QueueName], str] = lambda queue: ""
     drained: Callable[[], Mapping[str, Drain]] = lambda: {}
-    gone: Callable[[], int] = lambda: 0
+    left_out: Callable[[], Sequence[str]] = tuple
     why_nobody: Callable[[QueueName], str] = no_node_serves
     bench: Callable[[str, str], None] = lambda node, why: None
     batch: Callable[[JobSpec, QueueName], int] = lambda spec, queue: spec.batch
@@ -106,7 +106,7 @@ class Controller:
         rescuer = Rescuer(
             store, self.in_flight, submitters, lambda: self._keeper.owned, end, on_due=self._wake, unsettled=unsettled
         )
-        drainer = Drainer(self.in_flight, submitters, around.drained, around.clock, end, gone=around.gone)
+        drainer = Drainer(self.in_flight, submitters, around.drained, around.clock, end, left_out=around.left_out)
         pruner = Pruner(store, around.clock, around.sweep_files, around.prune_actions)
         self._rows_changed, self._sleep = around.rows_changed, around.clock.sleep
         self._watch_folders = around.watch_libraries

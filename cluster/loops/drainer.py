@@ -7,7 +7,7 @@ node has died: it may have just begun there, and of one that froze or was cut of
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cluster.clock import Clock
 from cluster.draining import Drain
@@ -23,7 +23,7 @@ UNHEARD_S = 5.0
 
 
 class Drainer:
-    """`drained`: names of live nodes → why; `gone`: how many have left or died so far. Jobs that are rows stay:
+    """`drained`: names of live nodes → why; `left_out`: ids of those, and of nodes that died. Jobs that are rows stay:
     their process is no part of a node's work."""
 
     def __init__(
@@ -34,20 +34,20 @@ class Drainer:
         clock: Clock,
         on_end: Callable[[CallEnd], None],
         now_s: Callable[[], float] = time.monotonic,
-        gone: Callable[[], int] = lambda: 0,
+        left_out: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._in_flight, self._submitter, self._drained = in_flight, submitters[Place.CLUSTER], drained
         self._clock, self._on_end, self._now_s = clock, on_end, now_s
-        self._gone = gone
-        self._known: tuple[frozenset[str], int] = (frozenset(), 0)
+        self._left_out = left_out
+        self._known: Sequence[str] = ()
         self._changed_s: float | None = None
 
     def tick(self) -> float:
         """Once: end the calls whose nodes have waited for them long enough, and those that wait for the wrong nodes."""
         now, now_s, drained = self._clock.now(), self._now_s(), self._drained()
         over = {name for name, drain in drained.items() if drain.give_back_at and drain.give_back_at <= now}
-        if (nodes := (frozenset(drained), self._gone())) != self._known:
-            self._known, self._changed_s = nodes, now_s
+        if (left_out := self._left_out()) != self._known:
+            self._known, self._changed_s = left_out, now_s
         settled = self._changed_s is not None and now_s >= self._changed_s + UNHEARD_S
         for entry in self._in_flight.everything() if over or settled else ():
             if entry.call.spec.place is not Place.CLUSTER:

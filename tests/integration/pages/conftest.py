@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page
 from cluster.names import QueueName
 from cluster.queue.job import FailedAttempt, Lease, NewJob
 from cluster.queue.store import Fail, Finish
+from serve_app.app import create_app
+from serve_app.cluster_nodes import ClusterNodes
 from tests.api_stack import ApiStack, api_stack, served
 from tests.browser import DESK, browser, tab
 
@@ -61,6 +63,16 @@ def chromium() -> Iterator[Browser]:
     """Not for the whole run: while it lives, Playwright's loop runs in this thread, and others cannot run theirs."""
     with browser() as running:
         yield running
+
+
+@contextlib.contextmanager
+def site_of(nodes: ClusterNodes, chromium: Browser, database_url: str, folder: Path) -> Iterator[Site]:
+    """One with these machines."""
+    with api_stack(database_url, folder / "media") as made:
+        services = replace(made.services, nodes=nodes)
+        stack = replace(made, services=services, app=create_app(services))
+        with served(stack) as url:
+            yield Site(stack, url, chromium)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +20,10 @@ from cluster.db.tables.job import JobStatistic
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, asset_job
 from cluster.queue.store import InHand
-from serve_app.app import create_app
 from serve_app.cluster_nodes import ClusterNode
-from tests.api_stack import api_stack, served
 from tests.browser import DESK, PHONE, picture
 from tests.inline_server import inline_server
-from tests.integration.pages.conftest import ADMIN, Site
+from tests.integration.pages.conftest import ADMIN, Site, site_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -68,11 +65,8 @@ class TwoMachines:
 
 @pytest.fixture
 def site(chromium: Browser, sqlite_database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with api_stack(sqlite_database_url, tmp_path / "media") as made:
-        services = replace(made.services, nodes=TwoMachines())
-        stack = replace(made, services=services, app=create_app(services))
-        with served(stack) as url:
-            yield Site(stack, url, chromium)
+    with site_of(TwoMachines(), chromium, sqlite_database_url, tmp_path) as made:
+        yield made
 
 
 def serious_findings(page: Page, axe: str) -> list[str]:

@@ -1,18 +1,15 @@
 """The workers page where a cluster has machines: one is drained by its button, and let work again."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from cluster.names import QueueName
-from serve_app.app import create_app
 from serve_app.cluster_nodes import ClusterNode
 from serve_app.services.nodes import read_drains
-from tests.api_stack import api_stack, served
-from tests.integration.pages.conftest import Site
+from tests.integration.pages.conftest import Site, site_of
 
 
 class OneMachine:
@@ -22,11 +19,8 @@ class OneMachine:
 
 @pytest.fixture
 def site(chromium: Browser, sqlite_database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with api_stack(sqlite_database_url, tmp_path / "media") as made:
-        services = replace(made.services, nodes=OneMachine())
-        stack = replace(made, services=services, app=create_app(services))
-        with served(stack) as url:
-            yield Site(stack, url, chromium)
+    with site_of(OneMachine(), chromium, sqlite_database_url, tmp_path) as made:
+        yield made
 
 
 def test_a_machine_is_drained_and_let_work_again(site: Site) -> None:

@@ -55,18 +55,17 @@ def test_ray_is_not_asked_for_every_question() -> None:
     assert ray.asked == 1
 
 
-def test_nodes_that_died_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_that_died_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_nodes, "REFRESH_S", -1.0)
     ray = Ray(EVERYTHING, ENCODING)
-    nodes = RayNodes(ray, lambda: {ENCODING.name: Drain("a new disk")})
-    assert nodes.gone() == 0
+    nodes = RayNodes(ray)
+    assert nodes.left_out() == ()
     ray.nodes = (EVERYTHING,)
-    assert nodes.gone() == 1
+    assert nodes.left_out() == ("n2",)
     ray.nodes = None
-    assert nodes.gone() == 1
+    assert nodes.left_out() == ("n2",)
     ray.nodes = (replace(EVERYTHING, node_id="n3"),)
-    assert nodes.gone() == 2, "it came back as another"
-    assert nodes.left_out() == ("n1", "n2")
+    assert nodes.left_out() == ("n1", "n2"), "it came back as another"
 
 
 def test_a_node_that_joined_is_seen_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:

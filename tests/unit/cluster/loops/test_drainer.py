@@ -24,7 +24,7 @@ class Bench:
     def __init__(self, spec: JobSpec = ENCODING) -> None:
         self.loops = Loops([spec], concurrency=9)
         self.drained: dict[str, Drain] = {}
-        self.gone = 0
+        self.gone: list[str] = []
         self.drainer = Drainer(
             self.loops.in_flight,
             self.loops.submitters,
@@ -32,7 +32,7 @@ class Bench:
             self.loops.clock,
             self.loops.dispatcher.on_end,
             lambda: self.loops.seconds,
-            lambda: self.gone,
+            lambda: (*sorted(self.drained), *self.gone),
         )
         self.loops.enqueue(asset_job(spec.name, "a"), asset_job(spec.name, "b"))
         self.loops.dispatcher.tick()
@@ -78,7 +78,7 @@ def test_a_call_that_did_not_begin_is_submitted_anew_when_other_nodes_are_there(
     if then == "drained":
         bench.drain("cellar")
     if then == "dead":
-        bench.gone += 1
+        bench.gone.append("n1")
     bench.drainer.tick()
     bench.loops.seconds += 1
     (later,) = bench.submit("d")
