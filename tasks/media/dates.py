@@ -219,5 +219,5 @@ def _zone_of(name: str | None) -> tzinfo | None:
         return offset
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):  # unknown, a folder of the database, or no name at all
+    except (KeyError, OSError, ValueError):  # unknown, a folder of the database, or no name at all
         return None

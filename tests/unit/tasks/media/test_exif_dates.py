@@ -60,6 +60,11 @@ def at(text: str) -> datetime:
             id="named zone",
         ),
         pytest.param(
+            {"DateTimeOriginal": "2023:01:01 12:00:00", "TimeZone": "Asia/Atlantis", **PARIS},
+            *("2023-01-01T11:00", "2023-01-01T12:00", "Europe/Paris"),
+            id="a zone that nobody knows falls back to the position",
+        ),
+        pytest.param(
             {"DateTimeOriginal": "2023:01:01 12:00:00", **PARIS},
             *("2023-01-01T11:00", "2023-01-01T12:00", "Europe/Paris"),
             id="position in winter",
