@@ -1,5 +1,6 @@
 """The set-up: which PIL is imported, what the pinned lists hold, and what the set-up script says and passes on."""
 
+import json
 import os
 import platform
 import re
@@ -115,6 +116,16 @@ def test_pinned_list_has_hashes_and_no_addresses(list_name: str) -> None:
         block.split()[0] for block in blocks if "--hash=sha256:" not in block and not block.startswith(unhashed)
     ] == []
     assert re.findall(r"https?://\S+|file:\S+|--(?:extra-)?index-url|--find-links", text) == []
+
+
+def test_the_clients_lock_has_hashes_and_no_addresses() -> None:
+    text = (REPOSITORY / "tests" / "clients" / "package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    wanted = json.loads((REPOSITORY / "tests" / "clients" / "package.json").read_text())["dependencies"]
+    assert packages.pop("")["dependencies"] == wanted
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")] == []
+    assert "://" not in text
 
 
 def test_only_machines_without_pillow_simd_may_get_pillow() -> None:
