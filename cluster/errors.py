@@ -34,6 +34,7 @@ HeliostatError
     ├── Forbidden
     ├── NotFound
     ├── BadRequest
+    ├── TooManyTries           a secret was guessed too often; may be tried again after a while
     └── Unavailable            it could be done, but what it takes is not there now
 """
 
@@ -243,3 +244,14 @@ class BadRequest(Refused):
 
 class Unavailable(Refused):
     """It could be done, but what it takes is not there now. Trying again later may help."""
+
+
+class TooManyTries(Refused):
+    """A secret was guessed too often. `wait_s`: until it may be tried again."""
+
+    def __init__(self, wait_s: int) -> None:
+        self.wait_s = wait_s
+        super().__init__(f"Too many attempts, try again in {wait_s} seconds")
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return type(self), (self.wait_s,)

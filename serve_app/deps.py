@@ -30,6 +30,10 @@ from serve_app.text_points import LocalTexts, TextPoints
 SESSION_COOKIE = "immich_access_token"
 READING = ("GET", "HEAD", None)
 """Methods that change nothing; a web socket has none."""
+ELEVATED_FOR = timedelta(minutes=15)
+"""How long a PIN code unlocks a session."""
+KEPT_ELEVATED_FOR = timedelta(minutes=5)
+"""As long as that it stays so after a request. Source: Immich server, auth service."""
 SEEN_EVERY = timedelta(hours=1)
 """A session's "last seen" is no more exact than this: a write for every request would be."""
 
@@ -51,13 +55,15 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. A session may do everything; an API key what it was granted (`permissions`, None for a session)."""
+    """Who asks. A session may do everything; an API key what it was granted (`permissions`, None for a session).
+    `elevated`: they have shown their PIN code in this session lately, and may see what is locked."""
 
     user_id: str
     is_admin: bool
     session_id: str | None = None
     api_key_id: str | None = None
     permissions: frozenset[str] | None = None
+    elevated: bool = False
 
 
 class CredentialKind(Enum):
@@ -129,7 +135,10 @@ def _caller(services: Services, session: Session, kind: CredentialKind, digest: 
             return None
         if now - found.seen_at > SEEN_EVERY:
             _note_seen(services, found.session_id)
-        return Caller(found.user_id, found.is_admin, session_id=found.session_id)
+        locked_at = found.pin_expires_at or now
+        if now < locked_at < now + KEPT_ELEVATED_FOR:
+            _keep_elevated(services, found.session_id)
+        return Caller(found.user_id, found.is_admin, session_id=found.session_id, elevated=locked_at > now)
     if kind is CredentialKind.API_KEY:
         key = users.api_key_by_digest(session, digest)
         if key is None:
@@ -141,6 +150,12 @@ def _caller(services: Services, session: Session, kind: CredentialKind, digest: 
 def _note_seen(services: Services, session_id: str) -> None:
     with services.database.session() as session:
         users.touch_session(session, session_id, services.clock.now())
+
+
+def _keep_elevated(services: Services, session_id: str) -> None:
+    now = services.clock.now()
+    with services.database.session() as session:
+        users.keep_elevated(session, session_id, now, now + KEPT_ELEVATED_FOR)
 
 
 def services_of(request: HTTPConnection) -> Services:

@@ -9,7 +9,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from cluster.errors import BadRequest, ConfigInvalid, Forbidden, NotAuthenticated, NotFound, Refused, Unavailable
+from cluster.errors import (
+    BadRequest,
+    ConfigInvalid,
+    Forbidden,
+    NotAuthenticated,
+    NotFound,
+    Refused,
+    TooManyTries,
+    Unavailable,
+)
 from serve_app.wire.validation import wire_issues
 
 log = logging.getLogger(__name__)
@@ -19,6 +28,7 @@ STATUS: tuple[tuple[type[Refused], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (BadRequest, 400),
+    (TooManyTries, 429),
     (Unavailable, 503),
 )
 
@@ -35,7 +45,10 @@ def add_error_handlers(app: FastAPI) -> None:
 def refused(request: Request, error: Exception) -> Response:
     """Our own refusals: the message is for a person."""
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 400)
-    return _said(status, str(error), getattr(error, "issues", ()))
+    answer = _said(status, str(error), getattr(error, "issues", ()))
+    if isinstance(error, TooManyTries):
+        answer.headers["Retry-After"] = str(error.wait_s)
+    return answer
 
 
 def config_invalid(request: Request, error: Exception) -> Response:

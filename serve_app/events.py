@@ -217,6 +217,8 @@ class EventTail:
                     admins = users.admin_ids(session)
                 about = [str(event.data.get("asset_id")) for event in page if event.type in ABOUT_ASSETS]
                 found = assets.assets_with_exif(session, about)
+                # an asset in the locked folder is shown to sessions that are unlocked, when they ask
+                found = {one: row for one, row in found.items() if row[0].visibility != assets.LOCKED}
                 details = details_of(session, [asset for asset, _ in found.values()])
         messages = (
             [message for event in page for message in messages_of(event, found, details, admins)]

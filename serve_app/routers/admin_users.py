@@ -48,6 +48,7 @@ def create_user_admin(body: NewUser, caller: Creator, services: ServicesOf) -> U
         storage_label=body.storage_label,
         should_change_password=body.should_change_password,
         avatar_color=body.avatar_color or "primary",
+        pin_code=body.pin_code,
     )
     return user_admin(create_user(services, account))
 
@@ -114,5 +115,5 @@ def get_user_statistics_admin(
 ) -> AssetStatistics:
     """How many photos and videos the user has."""
     get_user(services, id)
-    counts = count_assets(services, id, favorite=is_favorite, trashed=is_trashed, visibility=visibility)
+    counts = count_assets(services, caller, id, favorite=is_favorite, trashed=is_trashed, visibility=visibility)
     return statistics_response(counts)

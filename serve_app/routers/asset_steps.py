@@ -24,4 +24,4 @@ def get_asset_steps(
     asset_id: WireId, caller: Annotated[Caller, Depends(allow("asset.read"))], services: ServicesOf
 ) -> list[StepSeen]:
     """Every step that an upload goes through, in order."""
-    return [StepSeen(name=step.name, state=step.state) for step in steps_of(services, caller.user_id, asset_id)]
+    return [StepSeen(name=step.name, state=step.state) for step in steps_of(services, caller, asset_id)]

@@ -69,7 +69,7 @@ def check_bulk_upload(
 def run_jobs(
     body: wire.RunAssetJobs, services: ServicesOf, caller: Annotated[Caller, Depends(allow("job.create"))]
 ) -> None:
-    run_asset_jobs(services, caller.user_id, body.asset_ids, wire.ASSET_JOBS[body.name])
+    run_asset_jobs(services, caller, body.asset_ids, wire.ASSET_JOBS[body.name])
 
 
 @router.get("/assets/statistics")
@@ -80,24 +80,26 @@ def get_asset_statistics(
     is_trashed: Annotated[bool | None, Query(alias="isTrashed")] = None,
     visibility: wire.Visibility | None = None,
 ) -> wire.AssetStatistics:
-    counts = count_assets(services, caller.user_id, favorite=is_favorite, trashed=is_trashed, visibility=visibility)
+    counts = count_assets(
+        services, caller, caller.user_id, favorite=is_favorite, trashed=is_trashed, visibility=visibility
+    )
     return wire.statistics_response(counts)
 
 
 @router.put("/assets", status_code=204)
 @router.patch("/assets", status_code=204, include_in_schema=False)
 def update_many_assets(body: wire.UpdateAssets, services: ServicesOf, caller: Editor) -> None:
-    update_assets(services, caller.user_id, body.ids, body.changes())
+    update_assets(services, caller, body.ids, body.changes())
 
 
 @router.delete("/assets", status_code=204)
 def delete_many_assets(body: wire.DeleteAssets, services: ServicesOf, caller: Deleter) -> None:
-    delete_assets(services, caller.user_id, body.ids, body.force)
+    delete_assets(services, caller, body.ids, body.force)
 
 
 @router.get("/assets/{asset_id}")
 def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> wire.AssetResponse:
-    return wire.seen_asset(get_asset(services, caller.user_id, asset_id))
+    return wire.seen_asset(get_asset(services, caller, asset_id))
 
 
 @router.put("/assets/{asset_id}")
@@ -105,18 +107,18 @@ def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> 
 def update_one_asset(
     asset_id: wire.Uuid, body: wire.UpdateAsset, services: ServicesOf, caller: Editor
 ) -> wire.AssetResponse:
-    return wire.asset_response(*update_asset(services, caller.user_id, asset_id, body.changes()))
+    return wire.asset_response(*update_asset(services, caller, asset_id, body.changes()))
 
 
 @router.get("/assets/{asset_id}/metadata")
 def get_asset_metadata(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> list[wire.MetadataResponse]:
-    return [wire.metadata_response(row) for row in get_metadata(services, caller.user_id, asset_id)]
+    return [wire.metadata_response(row) for row in get_metadata(services, caller, asset_id)]
 
 
 @router.get("/assets/{asset_id}/ocr")
 def get_asset_ocr(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> list[wire.OcrResponse]:
     """What was read in the picture, line by line."""
-    return [wire.ocr_response(line) for line in get_text(services, caller.user_id, asset_id)]
+    return [wire.ocr_response(line) for line in get_text(services, caller, asset_id)]
 
 
 @router.get("/assets/{asset_id}/edits")
@@ -124,7 +126,7 @@ def get_asset_edits(
     asset_id: wire.Uuid, services: ServicesOf, caller: Annotated[Caller, Depends(allow("asset.edit.get"))]
 ) -> wire.EditsResponse:
     """Nothing, as long as there is no editor."""
-    check_access(services, caller.user_id, asset_id, "asset.edit.get")
+    check_access(services, caller, asset_id, "asset.edit.get")
     return wire.EditsResponse(asset_id=asset_id)
 
 
@@ -140,8 +142,8 @@ async def view_asset(
     size: ThumbnailSize = ThumbnailSize.THUMBNAIL,
     edited: bool = False,
 ) -> Response:
-    def find(user_id: str) -> ServedFile | ThumbnailSize:
-        return serve_media.thumbnail(services_of(request), user_id, asset_id, size, edited)
+    def find(caller: Caller) -> ServedFile | ThumbnailSize:
+        return serve_media.thumbnail(services_of(request), caller, asset_id, size, edited)
 
     return await to_thread.run_sync(_answer, request, "asset.view", find)
 
@@ -149,8 +151,8 @@ async def view_asset(
 @router.get("/assets/{asset_id}/original", response_class=Response)
 @router.head("/assets/{asset_id}/original", include_in_schema=False)
 async def download_asset(request: Request, asset_id: wire.Uuid, edited: bool = False) -> Response:
-    def find(user_id: str) -> ServedFile:
-        return serve_media.original(services_of(request), user_id, asset_id, edited)
+    def find(caller: Caller) -> ServedFile:
+        return serve_media.original(services_of(request), caller, asset_id, edited)
 
     return await to_thread.run_sync(_answer, request, "asset.download", find)
 
@@ -158,16 +160,16 @@ async def download_asset(request: Request, asset_id: wire.Uuid, edited: bool = F
 @router.get("/assets/{asset_id}/video/playback", response_class=Response)
 @router.head("/assets/{asset_id}/video/playback", include_in_schema=False)
 async def play_asset_video(request: Request, asset_id: wire.Uuid) -> Response:
-    def find(user_id: str) -> ServedFile:
-        return serve_media.playback(services_of(request), user_id, asset_id)
+    def find(caller: Caller) -> ServedFile:
+        return serve_media.playback(services_of(request), caller, asset_id)
 
     return await to_thread.run_sync(_answer, request, "asset.view", find)
 
 
-def _answer(request: Request, permission: str, find: Callable[[str], ServedFile | ThumbnailSize]) -> Response:
+def _answer(request: Request, permission: str, find: Callable[[Caller], ServedFile | ThumbnailSize]) -> Response:
     caller = authenticate(services_of(request), request)
     check_permission(caller, permission, admin=False)
-    found = find(caller.user_id)
+    found = find(caller)
     if isinstance(found, ThumbnailSize):
         return _redirect(request, found)
     return respond_with_file(found.path, found.content_type, found.file_name, request.headers)

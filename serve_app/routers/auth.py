@@ -6,19 +6,24 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from serve_app.client_address import client_address
 from serve_app.deps import SESSION_COOKIE, AnyCaller, Caller, ServicesOf, SignedIn, allow
+from serve_app.services import pin_codes
 from serve_app.services.change_password import change_password
 from serve_app.services.sessions import Device
 from serve_app.services.sign_in import sign_in
 from serve_app.services.sign_out import sign_out
 from serve_app.services.sign_up import sign_up_admin
 from serve_app.wire.auth import (
-    AuthStatus,
+    AuthStatusSeen,
     Login,
     LoginAnswer,
     LogoutAnswer,
     PasswordChange,
+    PinCodeChange,
+    PinCodeProof,
+    PinCodeSetup,
     SignUp,
     TokenAnswer,
+    auth_status_seen,
     login_answer,
 )
 from serve_app.wire.user import UserAdmin, user_admin
@@ -72,9 +77,45 @@ def change_own_password(
 
 
 @router.get("/status")
-async def get_auth_status(caller: SignedIn) -> AuthStatus:
+def get_auth_status(caller: SignedIn, services: ServicesOf) -> AuthStatusSeen:
     """What the session may do beyond the usual."""
-    return AuthStatus()
+    return auth_status_seen(pin_codes.auth_status(services, caller))
+
+
+@router.post("/pin-code", status_code=204)
+def setup_pin_code(
+    body: PinCodeSetup, services: ServicesOf, caller: Annotated[Caller, Depends(allow("pinCode.create"))]
+) -> None:
+    """The first PIN code of this account."""
+    pin_codes.set_up_pin_code(services, caller, body.pin_code)
+
+
+@router.put("/pin-code", status_code=204)
+def change_pin_code(
+    body: PinCodeChange, services: ServicesOf, caller: Annotated[Caller, Depends(allow("pinCode.update"))]
+) -> None:
+    """Another PIN code, for who knows the old one or the password."""
+    pin_codes.change_pin_code(services, caller, body.new_pin_code, body.pin_code, body.password)
+
+
+@router.delete("/pin-code", status_code=204)
+def reset_pin_code(
+    body: PinCodeProof, services: ServicesOf, caller: Annotated[Caller, Depends(allow("pinCode.delete"))]
+) -> None:
+    """No PIN code any more; every session is locked."""
+    pin_codes.reset_pin_code(services, caller, body.pin_code, body.password)
+
+
+@router.post("/session/unlock", status_code=204)
+def unlock_auth_session(body: PinCodeProof, services: ServicesOf, caller: SignedIn) -> None:
+    """This session sees for a while what is locked."""
+    pin_codes.unlock_session(services, caller, body.pin_code)
+
+
+@router.post("/session/lock", status_code=204)
+def lock_auth_session(services: ServicesOf, caller: SignedIn) -> None:
+    """This session sees no more what is locked."""
+    pin_codes.lock_session(services, caller)
 
 
 def _device(request: Request) -> Device:

@@ -22,7 +22,7 @@ def get_download_info(body: wire.PlanDownload, services: ServicesOf, caller: Dow
     """How much it is, and what goes into which archive."""
     archives = plan_download(
         services,
-        caller.user_id,
+        caller,
         asset_ids=body.asset_ids,
         album_id=body.album_id,
         owner_id=body.user_id,
@@ -34,4 +34,4 @@ def get_download_info(body: wire.PlanDownload, services: ServicesOf, caller: Dow
 @router.post("/archive", response_class=Response)
 def download_archive(body: wire.DownloadArchive, services: ServicesOf, caller: Downloader) -> Response:
     """One archive, while its files are read."""
-    return ZipResponse(archive_members(services, caller.user_id, body.asset_ids, body.edited), ARCHIVE_NAME)
+    return ZipResponse(archive_members(services, caller, body.asset_ids, body.edited), ARCHIVE_NAME)

@@ -18,7 +18,7 @@ def get_faces(
     id: WireId, caller: Annotated[Caller, Depends(allow("face.read"))], services: ServicesOf
 ) -> list[wire.FaceResponse]:
     """All that can be seen in an asset."""
-    return [wire.face_response(shown) for shown in faces.list_faces(services, caller.user_id, id)]
+    return [wire.face_response(shown) for shown in faces.list_faces(services, caller, id)]
 
 
 @router.post("", status_code=201, response_class=Response)
@@ -26,7 +26,7 @@ def create_face(
     body: wire.FaceCreate, caller: Annotated[Caller, Depends(allow("face.create"))], services: ServicesOf
 ) -> None:
     """A face that no model found."""
-    faces.create_face(services, caller.user_id, body.asset_id, body.person_id, body.box())
+    faces.create_face(services, caller, body.asset_id, body.person_id, body.box())
 
 
 @router.put("/{id}")

@@ -21,7 +21,7 @@ Reader = Annotated[Caller, Depends(allow("asset.read"))]
 def search_metadata(body: wire.MetadataSearch, services: ServicesOf, caller: Reader) -> wire.SearchResponse:
     """One page of the caller's assets."""
     page = search_assets.search_page(
-        services, body.filter(caller.user_id), body.sorting(), body.shown(), page=body.page, size=body.size
+        services, caller, body.filter(caller.user_id), body.sorting(), body.shown(), page=body.page, size=body.size
     )
     return wire.search_response(page)
 
@@ -30,7 +30,7 @@ def search_metadata(body: wire.MetadataSearch, services: ServicesOf, caller: Rea
 def search_smart(body: wire.SmartSearch, services: ServicesOf, caller: Reader) -> wire.SearchResponse:
     """One page of the caller's assets, those first that show most likely what is asked for."""
     page = smart_search.smart_page(
-        services, body.filter(caller.user_id), body.likeness(), body.shown(), page=body.page, size=body.size
+        services, caller, body.filter(caller.user_id), body.likeness(), body.shown(), page=body.page, size=body.size
     )
     return wire.search_response(page)
 
@@ -38,7 +38,7 @@ def search_smart(body: wire.SmartSearch, services: ServicesOf, caller: Reader) -
 @router.post("/random")
 def search_random(body: wire.RandomSearch, services: ServicesOf, caller: Reader) -> list[AssetResponse]:
     """Some of the caller's assets."""
-    found = search_assets.search_at_random(services, body.filter(caller.user_id), body.shown(), size=body.size)
+    found = search_assets.search_at_random(services, caller, body.filter(caller.user_id), body.shown(), size=body.size)
     return [seen_asset(seen) for seen in found]
 
 
@@ -47,7 +47,7 @@ def search_statistics(
     body: wire.StatisticsSearch, services: ServicesOf, caller: Annotated[Caller, Depends(allow("asset.statistics"))]
 ) -> wire.SearchStatistics:
     """How many of the caller's assets fit."""
-    return wire.SearchStatistics(total=search_assets.count_found(services, body.filter(caller.user_id)))
+    return wire.SearchStatistics(total=search_assets.count_found(services, caller, body.filter(caller.user_id)))
 
 
 @router.get("/suggestions")

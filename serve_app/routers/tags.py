@@ -41,7 +41,7 @@ def upsert_tags(body: wire.TagUpsert, caller: Creator, services: ServicesOf) -> 
 @router.put("/assets")
 def bulk_tag_assets(body: wire.BulkTag, caller: Tagger, services: ServicesOf) -> wire.BulkTagged:
     """Every tag on every asset."""
-    return wire.BulkTagged(count=tag_assets.tag_many(services, caller.user_id, body.tag_ids, body.asset_ids))
+    return wire.BulkTagged(count=tag_assets.tag_many(services, caller, body.tag_ids, body.asset_ids))
 
 
 @router.get("/{id}")
@@ -66,10 +66,10 @@ def delete_tag(id: WireId, caller: Deleter, services: ServicesOf) -> None:
 @router.put("/{id}/assets")
 def tag_some_assets(id: WireId, body: wire.TagIds, caller: Tagger, services: ServicesOf) -> list[OutcomeResponse]:
     """Hang assets on a tag."""
-    return [outcome_response(one) for one in tag_assets.tag_assets(services, caller.user_id, id, body.ids)]
+    return [outcome_response(one) for one in tag_assets.tag_assets(services, caller, id, body.ids)]
 
 
 @router.delete("/{id}/assets")
 def untag_some_assets(id: WireId, body: wire.TagIds, caller: Tagger, services: ServicesOf) -> list[OutcomeResponse]:
     """Take assets off a tag."""
-    return [outcome_response(one) for one in tag_assets.untag_assets(services, caller.user_id, id, body.ids)]
+    return [outcome_response(one) for one in tag_assets.untag_assets(services, caller, id, body.ids)]

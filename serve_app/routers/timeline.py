@@ -17,7 +17,7 @@ async def get_time_buckets(request: Request, asked: Annotated[wire.TimelineQuery
     return await in_one_turn(
         request,
         "asset.read",
-        lambda services, caller: wire.bucket_counts(timeline.list_months(services, caller.user_id, asked.request())),
+        lambda services, caller: wire.bucket_counts(timeline.list_months(services, caller, asked.request())),
     )
 
 
@@ -28,7 +28,5 @@ async def get_time_bucket(request: Request, asked: Annotated[wire.BucketQuery, Q
     return await in_one_turn(
         request,
         "asset.read",
-        lambda services, caller: wire.bucket_columns(
-            timeline.get_month(services, caller.user_id, asked.request(), first_day)
-        ),
+        lambda services, caller: wire.bucket_columns(timeline.get_month(services, caller, asked.request(), first_day)),
     )

@@ -25,4 +25,4 @@ def restore_trash(services: ServicesOf, caller: Deleter) -> Count:
 
 @router.post("/restore/assets")
 def restore_assets(body: Ids, services: ServicesOf, caller: Deleter) -> Count:
-    return Count(count=trash.restore_assets(services, caller.user_id, body.ids))
+    return Count(count=trash.restore_assets(services, caller, body.ids))

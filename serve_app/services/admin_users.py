@@ -22,10 +22,11 @@ LABEL_TAKEN = "Storage label already in use by another account"
 
 
 def update_account(services: Services, caller: Caller, user_id: str, changes: Mapping[str, Any]) -> User:
-    """Set these columns; `password` as it is typed. Raises BadRequest. Blocks."""
+    """Set these columns; `password` and `pin_code` as they are typed. Raises BadRequest. Blocks."""
     columns = dict(changes)
-    if (password := columns.get("password")) is not None:
-        columns["password"] = hash_password(password)
+    for secret in ("password", "pin_code"):
+        if columns.get(secret) is not None:
+            columns[secret] = hash_password(columns[secret])
     if user_id == caller.user_id and columns.get("is_admin") is False:
         raise BadRequest("Another admin must take these rights away")
     try:
@@ -36,6 +37,8 @@ def update_account(services: Services, caller: Caller, user_id: str, changes: Ma
                 raise BadRequest(LABEL_TAKEN)
             for column, value in columns.items():
                 setattr(user, column, value)
+            if "pin_code" in columns:
+                users.lock_sessions(session, user_id)  # who knew the old one shows that they know the new one
             user.updated_at = services.clock.now()
     except IntegrityError as error:
         raise BadRequest("Email is not available") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums
+from cluster.db.queries import albums, assets
 from cluster.db.queries.albums import EDITOR, OWNER
 from cluster.db.tables.album import Album
 from serve_app.deps import Services
@@ -19,7 +19,7 @@ def add_assets(services: Services, user_id: str, album_id: str, ids: Sequence[st
     """In the order of the ids. Only one's own assets may be added. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
         album = require_album(session, user_id, album_id, "albumAsset.create", roles=(OWNER, EDITOR))
-        mine = albums.own_ids(session, user_id, ids)
+        mine = assets.owned_ids(session, user_id, ids)
         return _add(services, session, album, ids, mine)
 
 
@@ -30,7 +30,7 @@ def add_assets_to_albums(
     with services.database.session(durable=True) as session:
         found = [albums.album_for(session, user_id, album_id) for album_id in dict.fromkeys(album_ids)]
         writable = [one[0] for one in found if one is not None and one[1] in (OWNER, EDITOR)]
-        mine = albums.own_ids(session, user_id, ids)
+        mine = assets.owned_ids(session, user_id, ids)
         if not writable or not mine:
             return Refusal.NO_PERMISSION
         outcomes = [one for album in writable for one in _add(services, session, album, sorted(mine), mine)]
@@ -42,7 +42,7 @@ def remove_assets(services: Services, user_id: str, album_id: str, ids: Sequence
     with services.database.session(durable=True) as session:
         album = require_album(session, user_id, album_id, "albumAsset.delete", roles=(OWNER, EDITOR))
         inside = albums.ids_in_album(session, album_id, ids)
-        allowed = inside if album.owner_id == user_id else albums.own_ids(session, user_id, inside)
+        allowed = inside if album.owner_id == user_id else assets.owned_ids(session, user_id, inside)
 
         def refusal(asset_id: str, seen: set[str]) -> Refusal | None:
             if asset_id not in inside or asset_id in seen:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, users
+from cluster.db.queries import albums, assets, users
 from cluster.db.queries.albums import EDITOR, OWNER, Contents
 from cluster.db.tables.album import Album, AlbumUser
 from cluster.db.tables.user import User
@@ -73,7 +73,7 @@ def create_album(
     with services.database.session(durable=True) as session:
         owner = users.by_id(session, user_id)
         assert owner is not None
-        mine = albums.own_ids(session, user_id, asset_ids)
+        mine = assets.owned_ids(session, user_id, asset_ids)
         ids = [one for one in dict.fromkeys(asset_ids) if one in mine]
         album = Album(
             id=str(uuid.uuid4()),

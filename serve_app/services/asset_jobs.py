@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cluster.db.queries import assets, jobs
 from cluster.names import JobName
 from cluster.queue.states import JobState
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import require_owned
 
 STEPS: tuple[JobName, ...] = (
@@ -28,10 +28,10 @@ class Step:
     state: JobState | None
 
 
-def steps_of(services: Services, user_id: str, asset_id: str) -> list[Step]:
+def steps_of(services: Services, caller: Caller, asset_id: str) -> list[Step]:
     """Every step. Raises BadRequest when the asset is not the user's. Blocks."""
     with services.database.reader() as session:
-        require_owned(session, user_id, [asset_id], "asset.read")
+        require_owned(session, caller, [asset_id], "asset.read")
         found = {known.name: known.state for known in jobs.with_keys(session, [f"{name}:{asset_id}" for name in STEPS])}
         ((asset, _),) = assets.assets_with_exif(session, [asset_id]).values()
         is_video = asset.type == "VIDEO"

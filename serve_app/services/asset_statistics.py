@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from cluster.db.queries import assets
-from cluster.errors import NotAuthenticated
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
+from serve_app.services.get_asset import require_elevation
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,17 @@ class AssetCounts:
 
 
 def count_assets(
-    services: Services, user_id: str, *, favorite: bool | None, trashed: bool | None, visibility: str | None
+    services: Services,
+    caller: Caller,
+    user_id: str,
+    *,
+    favorite: bool | None,
+    trashed: bool | None,
+    visibility: str | None,
 ) -> AssetCounts:
     """`visibility` None: timeline and archive. Raises NotAuthenticated for what is locked. Blocks."""
     if visibility == assets.LOCKED:
-        raise NotAuthenticated("Elevated permission is required")
+        require_elevation(caller)
     with services.database.reader() as session:
         counts = assets.count_by_type(session, user_id, favorite=favorite, trashed=trashed, visibility=visibility)
     return AssetCounts(counts.get(assets.IMAGE, 0), counts.get(assets.VIDEO, 0), sum(counts.values()))

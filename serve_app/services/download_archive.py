@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from cluster.db.queries import downloads
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import require_readable
 from serve_app.services.serve_media import within
 from serve_app.zip_stream import ZipMember
@@ -15,10 +15,10 @@ _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 """Leads out of a folder, or cannot be written to one on some system."""
 
 
-def archive_members(services: Services, user_id: str, ids: Sequence[str], edited: bool) -> list[ZipMember]:
+def archive_members(services: Services, caller: Caller, ids: Sequence[str], edited: bool) -> list[ZipMember]:
     """In the order of the ids. `edited`: as edited, where there is an edit. Raises BadRequest. Blocks."""
     with services.database.reader() as session:
-        require_readable(session, user_id, ids, "asset.download")
+        require_readable(session, caller, ids, "asset.download")
         found = downloads.originals(session, ids)
     members = []
     for original, name in zip(found, archive_names(one.file_name for one in found), strict=True):

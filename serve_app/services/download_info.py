@@ -11,7 +11,7 @@ from cluster.db.queries.downloads import Part
 from cluster.db.tables.user import User
 from cluster.errors import BadRequest
 from cluster.storage.layout import Folder
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.albums import require_album
 from serve_app.services.get_asset import no_access, require_readable
 from serve_app.services.users import preference
@@ -29,7 +29,7 @@ class Archive:
 
 def plan_download(
     services: Services,
-    user_id: str,
+    caller: Caller,
     *,
     asset_ids: Sequence[str] | None,
     album_id: str | None,
@@ -39,24 +39,24 @@ def plan_download(
     """The first of the three that is given. Each archive is the first to pass `archive_size_bytes`, or the last.
     Raises BadRequest. Blocks."""
     with services.database.reader() as session:
-        parts = _parts(session, user_id, asset_ids, album_id, owner_id)
-        with_embedded = preference(session.get_one(User, user_id), "download", "includeEmbeddedVideos", False)
+        parts = _parts(session, caller, asset_ids, album_id, owner_id)
+        with_embedded = preference(session.get_one(User, caller.user_id), "download", "includeEmbeddedVideos", False)
         embedded_in = None if with_embedded else services.layout.folder(Folder.ENCODED_VIDEO)
         return fill_archives(_files(parts, embedded_in), archive_size_bytes)
 
 
 def _parts(
-    session: Session, user_id: str, asset_ids: Sequence[str] | None, album_id: str | None, owner_id: str | None
+    session: Session, caller: Caller, asset_ids: Sequence[str] | None, album_id: str | None, owner_id: str | None
 ) -> Iterator[Part]:
     if asset_ids is not None:
-        require_readable(session, user_id, asset_ids, "asset.download")
+        require_readable(session, caller, asset_ids, "asset.download")
         return downloads.parts_of_assets(session, asset_ids)
     if album_id is not None:
-        require_album(session, user_id, album_id, "album.download")
+        require_album(session, caller.user_id, album_id, "album.download")
         return downloads.parts_of_album(session, album_id)
     if owner_id is None:
         raise BadRequest("assetIds, albumId, or userId is required")
-    if owner_id != user_id:
+    if owner_id != caller.user_id:
         raise no_access("timeline.download")
     return downloads.parts_of_user(session, owner_id)
 

@@ -11,7 +11,7 @@ from cluster.db.queries import people
 from cluster.db.queries.people import MANUAL, FaceBox
 from cluster.db.tables.person import AssetFace, Person
 from cluster.errors import BadRequest
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import no_access, require_owned
 from serve_app.services.people import choose_faces, give_faces, require_person
 
@@ -27,23 +27,23 @@ class ShownFace:
     person: Person | None
 
 
-def list_faces(services: Services, user_id: str, asset_id: str) -> list[ShownFace]:
+def list_faces(services: Services, caller: Caller, asset_id: str) -> list[ShownFace]:
     """Those that can be seen, from left to right. Raises BadRequest. Blocks."""
     with services.database.reader() as session:
-        require_owned(session, user_id, [asset_id], "asset.read")
+        require_owned(session, caller, [asset_id], "asset.read")
         found = people.faces_in(session, asset_id)
-        known = people.people_by_id(session, user_id, [face.person_id for face in found if face.person_id])
+        known = people.people_by_id(session, caller.user_id, [face.person_id for face in found if face.person_id])
         return [ShownFace(face, known.get(face.person_id or "")) for face in found]
 
 
-def create_face(services: Services, user_id: str, asset_id: str, person_id: str, box: FaceBox) -> None:
+def create_face(services: Services, caller: Caller, asset_id: str, person_id: str, box: FaceBox) -> None:
     """A face that no model found. Raises BadRequest. Blocks."""
     if not _lies_inside(box):
         raise BadRequest("The face lies outside of the picture")
     now = services.clock.now()
     with services.database.session(durable=True) as session:
-        require_owned(session, user_id, [asset_id], "asset.read")
-        person = require_person(session, user_id, person_id, "person.read")
+        require_owned(session, caller, [asset_id], "asset.read")
+        person = require_person(session, caller.user_id, person_id, "person.read")
         places = {name: getattr(box, name) for name in FaceBox.__slots__}
         face = AssetFace(
             id=str(uuid.uuid4()), asset_id=asset_id, source_type=MANUAL, created_at=now, updated_at=now, **places

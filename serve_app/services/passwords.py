@@ -8,6 +8,9 @@ import bcrypt
 COST = 10
 BCRYPT_BYTES = 72
 """bcrypt reads no further, and refuses more."""
+NOBODYS_HASH = "$2b$10$TKO1vXUeFQIfyufN/KQo6OvmJfniidcHa.A/AX.aFajPbAOLzz71K"
+"""Hash of 32 random bytes that nobody knows, of the same COST. Checked where there is no account, so that the time of
+an answer does not tell."""
 
 
 def hash_password(password: str) -> str:

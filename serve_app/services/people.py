@@ -17,7 +17,7 @@ from cluster.db.tables.person import AssetFace, MergeProposal, Person
 from cluster.errors import BadRequest
 from cluster.queue.job import Priority
 from serve_app.deps import Services
-from serve_app.services.get_asset import no_access, require_owned
+from serve_app.services.get_asset import no_access, require_unlocked
 from serve_app.services.outcomes import Outcome, Refusal, done, one_by_one
 from serve_app.services.users import preference
 from tasks.jobs.delete_files import delete_files
@@ -72,7 +72,7 @@ def _closest_face(session: Session, user_id: str, person_id: str | None, asset_i
     face = people.face_of(session, user_id, asset_id)
     if face is not None:
         return face.id
-    require_owned(session, user_id, [asset_id], "asset.read")
+    require_unlocked(session, user_id, [asset_id], "asset.read")
     return next((face.id for face in people.faces_in(session, asset_id)), None)
 
 
@@ -126,7 +126,7 @@ def update_person(
     with services.database.session(durable=True) as session:
         person = require_person(session, user_id, person_id, "person.update")
         if feature_asset_id is not None:
-            require_owned(session, user_id, [feature_asset_id], "asset.read")
+            require_unlocked(session, user_id, [feature_asset_id], "asset.read")
             face = next(iter(people.faces_in(session, feature_asset_id, person_id)), None)
             if face is None:
                 raise BadRequest("Invalid assetId for feature face")
@@ -187,7 +187,7 @@ def reassign_faces(services: Services, user_id: str, person_id: str, wanted: Seq
     Blocks."""
     with services.database.session(durable=True) as session:
         person = require_person(session, user_id, person_id, "person.update")
-        require_owned(session, user_id, [asset_id for asset_id, _ in wanted], "asset.read")
+        require_unlocked(session, user_id, [asset_id for asset_id, _ in wanted], "asset.read")
         moved = [face for asset_id, whose in wanted for face in people.faces_in(session, asset_id, whose)]
         give_faces(services, session, person, moved)
         return [person] * len(moved)

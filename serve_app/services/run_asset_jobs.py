@@ -5,7 +5,7 @@ from enum import Enum
 
 from cluster.names import JobName
 from cluster.queue.job import Priority, asset_job
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import require_owned
 
 
@@ -18,9 +18,9 @@ class AssetJob(Enum):
     TRANSCODE_VIDEO = JobName.ASSET_ENCODE_VIDEO
 
 
-def run_asset_jobs(services: Services, user_id: str, ids: Sequence[str], job: AssetJob) -> None:
+def run_asset_jobs(services: Services, caller: Caller, ids: Sequence[str], job: AssetJob) -> None:
     """One job per asset. Raises BadRequest when one is not the user's. Blocks."""
     with services.database.session(durable=True) as session:
-        require_owned(session, user_id, ids, "asset.update")
+        require_owned(session, caller, ids, "asset.update")
         jobs = [asset_job(job.value, asset_id, priority=Priority.PERSON_WAITS) for asset_id in dict.fromkeys(ids)]
         services.store.enqueue(session, jobs)

@@ -11,9 +11,8 @@ from cluster.db.queries import albums, asset_search
 from cluster.db.queries.asset_details import details_of
 from cluster.db.queries.asset_search import AssetFilter, Found, Sorting
 from cluster.db.queries.assets import LOCKED
-from cluster.errors import NotAuthenticated
-from serve_app.deps import Services
-from serve_app.services.get_asset import SeenAsset, no_access
+from serve_app.deps import Caller, Services
+from serve_app.services.get_asset import SeenAsset, no_access, require_elevation
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +33,44 @@ class Page:
 
 
 def search_page(
-    services: Services, wanted: AssetFilter, sorting: Sequence[Sorting], shown: Shown, *, page: int, size: int
+    services: Services,
+    caller: Caller,
+    wanted: AssetFilter,
+    sorting: Sequence[Sorting],
+    shown: Shown,
+    *,
+    page: int,
+    size: int,
 ) -> Page:
     """`page`: 1 and up. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        check_filter(session, wanted)
+        check_filter(session, caller, wanted)
         found = asset_search.search(session, wanted, sorting, limit=size + 1, offset=(page - 1) * size)
         return Page(seen_assets(session, found[:size], shown), page + 1 if len(found) > size else None)
 
 
-def search_at_random(services: Services, wanted: AssetFilter, shown: Shown, *, size: int) -> list[SeenAsset]:
+def search_at_random(
+    services: Services, caller: Caller, wanted: AssetFilter, shown: Shown, *, size: int
+) -> list[SeenAsset]:
     """A sample in any order. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        check_filter(session, wanted)
+        check_filter(session, caller, wanted)
         found = asset_search.search_around(session, wanted, str(uuid.uuid4()), limit=size)
         secrets.SystemRandom().shuffle(found)
         return seen_assets(session, found, shown)
 
 
-def count_found(services: Services, wanted: AssetFilter) -> int:
+def count_found(services: Services, caller: Caller, wanted: AssetFilter) -> int:
     """Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        check_filter(session, wanted)
+        check_filter(session, caller, wanted)
         return asset_search.count(session, wanted)
 
 
-def check_filter(session: Session, wanted: AssetFilter) -> None:
+def check_filter(session: Session, caller: Caller, wanted: AssetFilter) -> None:
     """Raises BadRequest, NotAuthenticated for what the user may not ask for."""
     if wanted.equal.get("visibility") == LOCKED:
-        raise NotAuthenticated("Elevated permission is required")
+        require_elevation(caller)
     if len(albums.visible_album_ids(session, wanted.owner_id, wanted.album_ids)) < len(set(wanted.album_ids)):
         raise no_access("album.read")
 

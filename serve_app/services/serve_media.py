@@ -14,7 +14,7 @@ from cluster.db.tables.asset import Asset
 from cluster.errors import NotFound, PathEscapes
 from cluster.storage.import_paths import is_inside, normalised
 from cluster.storage.layout import inside
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import no_access
 from tasks.media.formats import is_web_displayable, mime_type
 
@@ -38,12 +38,12 @@ class ServedFile:
 
 
 def thumbnail(
-    services: Services, user_id: str, asset_id: str, size: ThumbnailSize, edited: bool
+    services: Services, caller: Caller, asset_id: str, size: ThumbnailSize, edited: bool
 ) -> ServedFile | ThumbnailSize:
     """The picture in this size, or the size to ask for instead. Raises BadRequest, NotFound. Blocks: one query."""
     if size is ThumbnailSize.ORIGINAL:
         return size
-    source = _source(services, user_id, asset_id, "asset.view")
+    source = _source(services, caller, asset_id, "asset.view")
     path = _derived(source, size.value, edited)
     if size is ThumbnailSize.FULLSIZE:
         if is_web_displayable(source.original_path) and not (edited and source.edited_files):
@@ -56,26 +56,26 @@ def thumbnail(
     return _served(services, source, path, name)
 
 
-def original(services: Services, user_id: str, asset_id: str, edited: bool) -> ServedFile:
+def original(services: Services, caller: Caller, asset_id: str, edited: bool) -> ServedFile:
     """The file as it came, or as edited where there is an edit. Raises BadRequest, NotFound. Blocks."""
-    source = _source(services, user_id, asset_id, "asset.download")
+    source = _source(services, caller, asset_id, "asset.download")
     path = source.edited_files.get("fullsize") if edited else None
     return _served(services, source, path or source.original_path, source.original_file_name)
 
 
-def playback(services: Services, user_id: str, asset_id: str) -> ServedFile:
+def playback(services: Services, caller: Caller, asset_id: str) -> ServedFile:
     """The encoded video, or the original where there is none. Raises BadRequest, NotFound. Blocks."""
-    source = _source(services, user_id, asset_id, "asset.view")
+    source = _source(services, caller, asset_id, "asset.view")
     if source.type != assets.VIDEO:
         raise NotFound("Asset is not a video")
     path = source.files.get("encoded_video") or source.original_path
     return _served(services, source, path, PurePath(source.original_file_name).stem + PurePath(path).suffix)
 
 
-def _source(services: Services, user_id: str, asset_id: str, permission: str) -> MediaSource:
+def _source(services: Services, caller: Caller, asset_id: str, permission: str) -> MediaSource:
     with services.database.reader() as session:
-        source = assets.media_source(session, user_id, asset_id)
-        if source is None and albums.shared_ids(session, user_id, [asset_id]):
+        source = assets.media_source(session, caller.user_id, asset_id, with_locked=caller.elevated)
+        if source is None and albums.shared_ids(session, caller.user_id, [asset_id]):
             source = assets.media_source(session, session.get_one(Asset, asset_id).owner_id, asset_id)
     if source is None:
         raise no_access(permission)

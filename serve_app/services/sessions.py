@@ -62,6 +62,25 @@ def end_session(services: Services, user_id: str, session_id: str) -> None:
         services.store.emit(session, [ended(user_id, session_id)])
 
 
+def update_session(services: Services, caller: Caller, session_id: str, pending_sync_reset: bool | None) -> Session:
+    """None: as it is. Raises BadRequest when nothing is to change, or the session is not the caller's. Blocks."""
+    if pending_sync_reset is None:
+        raise BadRequest("No fields to update")
+    with services.database.session(durable=True) as session:
+        found = session.get(Session, session_id)
+        if found is None or found.user_id != caller.user_id:
+            raise BadRequest("Not found or no session.update access")
+        found.is_pending_sync_reset, found.updated_at = pending_sync_reset, services.clock.now()
+    return found
+
+
+def lock_one_session(services: Services, caller: Caller, session_id: str) -> None:
+    """That device sees no more what is locked. Raises BadRequest when it is not the caller's. Blocks."""
+    with services.database.session(durable=True) as session:
+        if not users.lock_sessions(session, caller.user_id, only=session_id):
+            raise BadRequest("Not found or no session.lock access")
+
+
 def end_other_sessions(services: Services, caller: Caller) -> None:
     """End every session of the caller but the one that asks."""
     with services.database.session(durable=True) as session:

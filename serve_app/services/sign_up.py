@@ -29,6 +29,7 @@ class NewAccount:
     storage_label: str | None = None
     should_change_password: bool = True
     avatar_color: str = "primary"
+    pin_code: str | None = None
 
 
 def sign_up_admin(services: Services, email: str, password: str, name: str) -> User:
@@ -71,6 +72,7 @@ def _new_user(services: Services, account: NewAccount) -> User:
         email=account.email,
         name=account.name,
         password=hash_password(account.password),
+        pin_code=hash_password(account.pin_code) if account.pin_code is not None else None,
         is_admin=account.is_admin,
         avatar_color=account.avatar_color,
         profile_image_path="",

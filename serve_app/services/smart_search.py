@@ -13,7 +13,7 @@ from cluster.db.queries.embeddings import EmbeddingKind
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.learned import SmartSearch
 from cluster.errors import BadRequest, ModelUnavailable, Unavailable
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import require_readable
 from serve_app.services.search_assets import Page, Shown, check_filter, seen_assets
 from serve_app.services.system_config import get_config
@@ -35,7 +35,9 @@ class Likeness:
     language: str | None
 
 
-def smart_page(services: Services, wanted: AssetFilter, like: Likeness, shown: Shown, *, page: int, size: int) -> Page:
+def smart_page(
+    services: Services, caller: Caller, wanted: AssetFilter, like: Likeness, shown: Shown, *, page: int, size: int
+) -> Page:
     """Nearest first; however far, there is always a nearest. `page`: 1 and up.
 
     Raises BadRequest, NotAuthenticated, Unavailable. Blocks.
@@ -47,8 +49,8 @@ def smart_page(services: Services, wanted: AssetFilter, like: Likeness, shown: S
     if like.text:  # before any transaction: it may take a while
         found_point = _point_of_text(services, model, like)
     with services.database.reader() as session:
-        check_filter(session, wanted)
-        point = _point_of(session, wanted.owner_id, like.asset_id, model) if found_point is None else found_point
+        check_filter(session, caller, wanted)
+        point = _point_of(session, caller, like.asset_id, model) if found_point is None else found_point
         among = asset_search.ids_of(wanted)
         if not embeddings.are_all_of(session, EmbeddingKind.SMART_SEARCH, model):  # another one's are being deleted
             among = among.where(exists().where(SmartSearch.asset_id == Asset.id, SmartSearch.model == model))
@@ -68,10 +70,10 @@ def _point_of_text(services: Services, model: str, like: Likeness) -> NDArray[np
         raise Unavailable(str(missing)) from missing
 
 
-def _point_of(session: Session, user_id: str, asset_id: str | None, model: str) -> NDArray[np.float32]:
+def _point_of(session: Session, caller: Caller, asset_id: str | None, model: str) -> NDArray[np.float32]:
     if asset_id is None:
         raise BadRequest("Either `query` or `queryAssetId` must be set")
-    require_readable(session, user_id, [asset_id], "asset.read")
+    require_readable(session, caller, [asset_id], "asset.read")
     stored = session.get(SmartSearch, asset_id)
     if stored is None or stored.model != model:
         raise BadRequest(f"Asset {asset_id} has no embedding")

@@ -13,7 +13,7 @@ from cluster.db.tables.stack import Stack
 from cluster.errors import BadRequest
 from cluster.queue.job import NewEvent
 from serve_app.deps import Services
-from serve_app.services.get_asset import SeenAsset, no_access, require_owned
+from serve_app.services.get_asset import SeenAsset, no_access, require_unlocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def create_stack(services: Services, user_id: str, asset_ids: Sequence[str]) -> 
         raise BadRequest("A stack takes at least two assets")
     now = services.clock.now()
     with services.database.session(durable=True) as session:
-        require_owned(session, user_id, ids, "asset.update")
+        require_unlocked(session, user_id, ids, "asset.update")
         led = stacks.stacks_led_by(session, ids)
         members = list(dict.fromkeys([*ids, *stacks.member_ids(session, led)]))
         left = stacks.stacks_with(session, members)

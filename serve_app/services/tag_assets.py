@@ -6,16 +6,16 @@ Source: spec/pipeline.md §3.
 from collections.abc import Sequence
 
 from cluster.db.queries import assets, tags
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.outcomes import Outcome, Refusal, done, one_by_one
 from serve_app.services.tags import note_tags, require_tag
 
 
-def tag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[str]) -> list[Outcome]:
+def tag_assets(services: Services, caller: Caller, tag_id: str, ids: Sequence[str]) -> list[Outcome]:
     """In the order of the ids. Raises BadRequest for a tag that is not the user's. Blocks."""
     with services.database.session(durable=True) as session:
-        require_tag(session, user_id, tag_id, "tag.asset")
-        mine = assets.owned_ids(session, user_id, ids)
+        require_tag(session, caller.user_id, tag_id, "tag.asset")
+        mine = assets.owned_ids(session, caller.user_id, ids, with_locked=caller.elevated)
         known = {asset_id for _, asset_id in tags.links_between(session, [tag_id], ids)}
         outcomes = one_by_one(ids, mine, lambda one: Refusal.DUPLICATE if one in known else None)
         added = done(outcomes)
@@ -24,11 +24,11 @@ def tag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[str]
     return outcomes
 
 
-def untag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[str]) -> list[Outcome]:
+def untag_assets(services: Services, caller: Caller, tag_id: str, ids: Sequence[str]) -> list[Outcome]:
     """In the order of the ids. Raises BadRequest for a tag that is not the user's. Blocks."""
     with services.database.session(durable=True) as session:
-        require_tag(session, user_id, tag_id, "tag.asset")
-        mine = assets.owned_ids(session, user_id, ids)
+        require_tag(session, caller.user_id, tag_id, "tag.asset")
+        mine = assets.owned_ids(session, caller.user_id, ids, with_locked=caller.elevated)
         known = {asset_id for _, asset_id in tags.links_between(session, [tag_id], ids)}
         outcomes = one_by_one(ids, mine, lambda one: None if one in known else Refusal.NOT_FOUND)
         removed = done(outcomes)
@@ -37,11 +37,11 @@ def untag_assets(services: Services, user_id: str, tag_id: str, ids: Sequence[st
     return outcomes
 
 
-def tag_many(services: Services, user_id: str, tag_ids: Sequence[str], ids: Sequence[str]) -> int:
+def tag_many(services: Services, caller: Caller, tag_ids: Sequence[str], ids: Sequence[str]) -> int:
     """Every tag on every asset, leaving out what is not the user's; how many links are new. Blocks."""
     with services.database.session(durable=True) as session:
-        own_tags = [tag.id for tag in tags.owned_tags(session, user_id, tag_ids)]
-        own_assets = assets.owned_ids(session, user_id, ids)
+        own_tags = [tag.id for tag in tags.owned_tags(session, caller.user_id, tag_ids)]
+        own_assets = assets.owned_ids(session, caller.user_id, ids, with_locked=caller.elevated)
         known = tags.links_between(session, own_tags, own_assets)
         new = {(tag_id, asset_id) for tag_id in own_tags for asset_id in own_assets} - known
         tags.link(session, new)

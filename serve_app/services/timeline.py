@@ -11,10 +11,10 @@ from cluster.db.queries import timeline
 from cluster.db.queries.assets import ARCHIVE, LOCKED
 from cluster.db.queries.timeline import TimelineAsset, TimelineFilter
 from cluster.db.tables.tag import Tag
-from cluster.errors import BadRequest, NotAuthenticated
-from serve_app.deps import Services
+from cluster.errors import BadRequest
+from serve_app.deps import Caller, Services
 from serve_app.services.albums import require_album
-from serve_app.services.get_asset import no_access
+from serve_app.services.get_asset import no_access, require_elevation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +37,17 @@ class Month:
     with_coordinates: bool
 
 
-def list_months(services: Services, user_id: str, asked: TimelineRequest) -> list[tuple[str, int]]:
+def list_months(services: Services, caller: Caller, asked: TimelineRequest) -> list[tuple[str, int]]:
     """(`2024-03`, how many), in order. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        counted = timeline.months(session, _checked(session, user_id, asked))
+        counted = timeline.months(session, _checked(session, caller, asked))
     return sorted(counted.items(), reverse=asked.descending)
 
 
-def get_month(services: Services, user_id: str, asked: TimelineRequest, first_day: date) -> Month:
+def get_month(services: Services, caller: Caller, asked: TimelineRequest, first_day: date) -> Month:
     """The same for what is in the month that begins so. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        wanted = _checked(session, user_id, asked)
+        wanted = _checked(session, caller, asked)
         rows = sorted(
             timeline.month(session, wanted, *_bounds(first_day)),
             key=_arrival if wanted.by_arrival else _moment,
@@ -56,7 +56,7 @@ def get_month(services: Services, user_id: str, asked: TimelineRequest, first_da
         sizes = None
         if wanted.primaries:
             sizes = timeline.stack_sizes(session, [row.stack_id for row in rows if row.stack_id is not None])
-    return Month(rows, sizes, user_id, asked.with_coordinates)
+    return Month(rows, sizes, caller.user_id, asked.with_coordinates)
 
 
 def _arrival(row: TimelineAsset) -> tuple[Any, ...]:
@@ -75,11 +75,11 @@ def _bounds(first_day: date) -> tuple[datetime, datetime]:
     return start, start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
 
 
-def _checked(session: Session, user_id: str, asked: TimelineRequest) -> TimelineFilter:
-    """Whose timeline it is, if the user may see it."""
-    wanted = asked.wanted
+def _checked(session: Session, caller: Caller, asked: TimelineRequest) -> TimelineFilter:
+    """Whose timeline it is, if the caller may see it."""
+    wanted, user_id = asked.wanted, caller.user_id
     if wanted.visibility == LOCKED:
-        raise NotAuthenticated("Elevated permission is required")
+        require_elevation(caller)
     if wanted.owner_id not in (None, user_id):
         raise no_access("timeline.read")  # only partners see each other's, and nobody has any yet
     if wanted.album_id is not None:
@@ -91,6 +91,6 @@ def _checked(session: Session, user_id: str, asked: TimelineRequest) -> Timeline
     archived = wanted.visibility in (None, ARCHIVE)
     if asked.with_partners and (archived or wanted.trashed or wanted.favorite is not None):
         raise BadRequest("withPartners is only supported for non-archived, non-trashed, non-favorited assets")
-    if wanted.owner_id is None and wanted.album_id is None:
+    if wanted.owner_id is None and (wanted.album_id is None or wanted.visibility == LOCKED):
         return replace(wanted, owner_id=user_id)
     return wanted

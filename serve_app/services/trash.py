@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cluster.db.queries import assets
 from cluster.queue.job import NewEvent
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.delete_asset import empty_trash_job
 from serve_app.services.get_asset import require_owned
 
@@ -27,13 +27,13 @@ def restore_trash(services: Services, user_id: str) -> int:
     return len(ids)
 
 
-def restore_assets(services: Services, user_id: str, ids: Sequence[str]) -> int:
+def restore_assets(services: Services, caller: Caller, ids: Sequence[str]) -> int:
     """These are back; returns how many were asked for, in the trash or not. Raises BadRequest. Blocks."""
     if not ids:
         return 0
     with services.database.session(durable=True) as session:
-        require_owned(session, user_id, ids, "asset.delete")
-        trashed = assets.trashed_ids(session, user_id, ids)
+        require_owned(session, caller, ids, "asset.delete")
+        trashed = assets.trashed_ids(session, caller.user_id, ids)
         assets.set_status(session, trashed, assets.ACTIVE, services.clock.now())
-        services.store.emit(session, [NewEvent("asset_restore", user_id, {"asset_ids": list(ids)})])
+        services.store.emit(session, [NewEvent("asset_restore", caller.user_id, {"asset_ids": list(ids)})])
     return len(ids)

@@ -15,8 +15,9 @@ from cluster.db.tables.asset import Asset, AssetExif
 from cluster.errors import BadRequest
 from cluster.names import JobName
 from cluster.queue.job import NewEvent, NewJob, Priority, asset_job
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import no_access
+from serve_app.services.lock_away import lock_away
 from serve_app.services.upload import check_motion_part, hide_motion_part
 from tasks.media.dates import moment_at
 
@@ -53,11 +54,11 @@ EXIF_COLUMNS = ("description", "rating", "latitude", "longitude", "lens_model")
 
 
 def update_asset(
-    services: Services, user_id: str, asset_id: str, changes: AssetChanges
+    services: Services, caller: Caller, asset_id: str, changes: AssetChanges
 ) -> tuple[Asset, AssetExif | None]:
     """The asset as it is now. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        found = assets.owned_assets(session, user_id, [asset_id])
+        found = assets.owned_assets(session, caller.user_id, [asset_id], with_locked=caller.elevated)
         if not found:
             raise no_access("asset.update")
         asset, exif = found[0]
@@ -67,21 +68,25 @@ def update_asset(
         exif, locked = apply_changes(session, asset, exif, changes, now)
         if locked:
             services.store.enqueue(session, [sidecar_write(asset_id)])
+        if changes.visibility == assets.LOCKED:
+            lock_away(services, session, asset.owner_id, [asset_id])
     return asset, exif
 
 
-def update_assets(services: Services, user_id: str, ids: Sequence[str], changes: AssetChanges) -> None:
+def update_assets(services: Services, caller: Caller, ids: Sequence[str], changes: AssetChanges) -> None:
     """The same for many, all or none; each gets its sidecar looked at, whatever changed. Raises BadRequest. Blocks."""
     if not ids:
         return
     with services.database.session(durable=True) as session:
-        found = assets.owned_assets(session, user_id, ids)
+        found = assets.owned_assets(session, caller.user_id, ids, with_locked=caller.elevated)
         if len(found) < len(set(ids)):
             raise no_access("asset.update")
         now = services.clock.now()
         for asset, exif in found:
             apply_changes(session, asset, exif, changes, now)
         services.store.enqueue(session, [sidecar_write(asset_id) for asset_id in dict.fromkeys(ids)])
+        if changes.visibility == assets.LOCKED:
+            lock_away(services, session, caller.user_id, ids)
 
 
 def apply_changes(

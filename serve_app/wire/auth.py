@@ -3,8 +3,9 @@
 from pydantic import StrictBool, StrictStr
 
 from cluster.db.tables.user import User
+from serve_app.services.pin_codes import AuthStatus
 from serve_app.wire.common import WhenKnown, Wire, WireTime
-from serve_app.wire.user import Email, NewPassword, NotEmpty
+from serve_app.wire.user import Email, NewPassword, NotEmpty, PinCode
 
 
 class SignUp(Wire):
@@ -48,13 +49,33 @@ class TokenAnswer(Wire):
     auth_status: bool = True
 
 
-class AuthStatus(Wire):
-    """What the session may do beyond the usual. There are no PIN codes here, so none is elevated."""
+class AuthStatusSeen(Wire):
+    """What the session may do beyond the usual. `pinCode`, `password`: there is one."""
 
-    pin_code: bool = False
-    password: bool = True
-    is_elevated: bool = False
+    pin_code: bool
+    password: bool
+    is_elevated: bool
     expires_at: WhenKnown[WireTime] = None
+    pin_expires_at: WhenKnown[WireTime] = None
+
+
+class PinCodeSetup(Wire):
+    """The first code."""
+
+    pin_code: PinCode
+
+
+class PinCodeProof(Wire):
+    """What shows that it is the account's owner who asks; a password outweighs a code."""
+
+    pin_code: PinCode | None = None
+    password: StrictStr | None = None
+
+
+class PinCodeChange(PinCodeProof):
+    """Another code."""
+
+    new_pin_code: PinCode
 
 
 class PasswordChange(Wire):
@@ -63,6 +84,16 @@ class PasswordChange(Wire):
     password: StrictStr
     new_password: NewPassword
     invalidate_sessions: StrictBool = False
+
+
+def auth_status_seen(status: AuthStatus) -> AuthStatusSeen:
+    return AuthStatusSeen(
+        pin_code=status.has_pin_code,
+        password=status.has_password,
+        is_elevated=status.elevated,
+        expires_at=status.expires_at,
+        pin_expires_at=status.pin_expires_at,
+    )
 
 
 def login_answer(user: User, token: str) -> LoginAnswer:

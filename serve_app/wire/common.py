@@ -1,6 +1,7 @@
 """What every area of the wire shares: camelCase models, dates, ids, and values that are left out."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
@@ -25,6 +26,19 @@ def _uuid(text: str) -> str:
     if not _UUID_V4.fullmatch(text):
         raise PydanticCustomError("uuid_version", "Invalid UUID")
     return text.lower()
+
+
+def like(pattern: str) -> Callable[[str], str]:
+    """Checks that a text is as `pattern` says, a regular expression as JavaScript has them."""
+    compiled = re.compile(pattern.replace("$", r"\Z"), re.ASCII)
+
+    def check(text: str) -> str:
+        if not compiled.match(text):
+            message = "Invalid string: must match pattern {pattern}"
+            raise PydanticCustomError("regex", message, {"pattern": f"/{pattern}/"})
+        return text
+
+    return check
 
 
 def _without_nul(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from cluster.db.tables.user import Session
 from serve_app.wire.common import LARGEST, WhenKnown, Wire, WireTime
@@ -16,6 +16,12 @@ class NewSession(Wire):
     device_os: Annotated[StrictStr, Field(alias="deviceOS")] = ""
 
 
+class SessionUpdate(Wire):
+    """What is to change."""
+
+    is_pending_sync_reset: StrictBool | None = None
+
+
 class SessionSeen(Wire):
     """A device that is signed in. `current`: it is the one that asks."""
 
@@ -27,7 +33,7 @@ class SessionSeen(Wire):
     device_type: str
     device_os: Annotated[str, Field(alias="deviceOS")]
     app_version: str | None
-    is_pending_sync_reset: bool = False
+    is_pending_sync_reset: bool
 
 
 class SessionMade(SessionSeen):
@@ -46,6 +52,7 @@ def session_seen(session: Session, current_id: str | None) -> SessionSeen:
         device_type=session.device_type,
         device_os=session.device_os,
         app_version=session.app_version,
+        is_pending_sync_reset=session.is_pending_sync_reset,
     )
 
 

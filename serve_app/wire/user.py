@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, St
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.user import User
-from serve_app.wire.common import LARGEST, Wire, WireTime
+from serve_app.wire.common import LARGEST, Wire, WireTime, like
 
 # Where HTML has it from: what a browser's e-mail field takes.
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -46,6 +46,7 @@ Email = Annotated[StrictStr, StringConstraints(max_length=320), AfterValidator(_
 StorageLabel = Annotated[StrictStr, AfterValidator(_folder_name)]
 NotEmpty = Annotated[StrictStr, Field(min_length=1)]
 NewPassword = Annotated[StrictStr, Field(min_length=8)]
+PinCode = Annotated[StrictStr, AfterValidator(like(r"^\d{6}$"))]
 Quota = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
 
 
@@ -101,11 +102,12 @@ class NewUser(Wire):
     quota_size_in_bytes: Quota | None = None
     storage_label: StorageLabel | None = None
     should_change_password: StrictBool = True
+    pin_code: PinCode | None = None
     avatar_color: AvatarColor | None = None
 
 
 class AccountUpdate(Wire):
-    """What an admin changes of an account. Null: no limit, no label, no colour of its own."""
+    """What an admin changes of an account. Null: no limit, no label, no PIN code, no colour of its own."""
 
     email: Email | None = None
     name: StrictStr | None = None
@@ -114,6 +116,7 @@ class AccountUpdate(Wire):
     quota_size_in_bytes: Quota | None = None
     storage_label: StorageLabel | None = None
     should_change_password: StrictBool | None = None
+    pin_code: PinCode | None = None
     avatar_color: AvatarColor | None = None
 
     def changes(self) -> dict[str, Any]:
@@ -127,7 +130,7 @@ class AccountUpdate(Wire):
         return changes
 
 
-NULLABLE = frozenset({"quota_size_in_bytes", "storage_label", "avatar_color"})
+NULLABLE = frozenset({"quota_size_in_bytes", "storage_label", "pin_code", "avatar_color"})
 
 
 class DeleteUser(Wire):

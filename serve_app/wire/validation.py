@@ -53,6 +53,8 @@ def _issue(error: Mapping[str, Any], body: Any) -> dict[str, Any]:
     if kind in FORMATS:
         format_name, message = FORMATS[kind]
         return _said("invalid_format", path, message, format=format_name)
+    if kind == "regex":
+        return _said("invalid_format", path, str(error["msg"]), format="regex", pattern=context["pattern"])
     if kind in ("enum", "literal_error"):
         return _not_an_option(path, _options(str(context.get("expected", ""))))
     if kind == "option":

@@ -1,4 +1,5 @@
-"""Ends sessions that ran out, or that nobody used for three months. Nightly. After: nothing.
+"""Ends sessions that ran out, or that nobody used for three months, and forgets tries of secrets that are paid off and
+addresses that nobody came from for as long. Nightly. After: nothing.
 
 Source: spec/pipeline.md §8.
 """
@@ -7,6 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete
 
+from cluster.db.queries import tries
 from cluster.db.tables.user import Session
 from cluster.names import JobName
 from cluster.queue.job import Done, Lease
@@ -21,6 +23,7 @@ IDLE = timedelta(days=90)
 def run(context: Context, lease: Lease) -> Done:
     over = (Session.updated_at <= context.now - IDLE) | (Session.expires_at <= context.now)
     context.session.execute(delete(Session).where(over).execution_options(synchronize_session=False))
+    tries.forget_old(context.session, context.now, context.now - IDLE)
     return Done()
 
 

@@ -20,8 +20,6 @@ DIFFERENCES_WANTED = {
     "POST /admin/users: request.notify is missing",  # e-mail is out of scope: taken and ignored, as unknown fields are
     "POST /tags: request.color: required or not",  # nobody needs a colour
     "PUT /tags/{id}: request.color: required or not",
-    "POST /admin/users: request.pinCode is missing",  # there are no locked folders yet
-    "PUT /admin/users/{id}: request.pinCode is missing",
     "GET /search/suggestions: answer[] may be null",  # that is what includeNull asks for, and clients wait for it
     "GET /assets/{asset_id}/edits: answer.edits[] does not say its properties",  # always empty: there is no editor
     # why a queue waits: clients that do not know it pass it over

@@ -12,12 +12,12 @@ from cluster.settings import read_settings
 from cluster.storage.layout import StorageLayout
 from cluster.vectors.exact import ExactVectors
 from serve_app.app import create_app
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.tag_assets import tag_many
 from serve_app.services.tags import delete_tag, upsert_tags
 from serve_app.services.update_asset import AssetChanges, update_asset, update_assets
 from tests.api_stack import ApiStack, AppClient, in_process
-from tests.api_stack import Person as Caller
+from tests.api_stack import Person as KeyOwner
 from tests.camera import exiftool, photo
 from tests.inline_stack import Stack
 
@@ -39,7 +39,12 @@ def test_one_photo(stack: Stack, services: Services) -> None:
     stack.drain()
     taken = datetime.fromisoformat("2001-02-03T04:05:06+09:00")
 
-    update_asset(services, stack.owner, asset_id, AssetChanges(description="At sea", rating=3, taken_at=taken))
+    update_asset(
+        services,
+        Caller(stack.owner, is_admin=False),
+        asset_id,
+        AssetChanges(description="At sea", rating=3, taken_at=taken),
+    )
 
     assert stack.asset(asset_id).local_date_time == taken.replace(tzinfo=UTC)  # at once
     stack.drain()
@@ -56,7 +61,12 @@ def test_many_photos(stack: Stack, services: Services) -> None:
     ids = [stack.upload(f"{number}.jpg", photo(64, 48)) for number in range(3)]
     stack.drain()
 
-    update_assets(services, stack.owner, ids, AssetChanges(latitude=-33.8568, longitude=151.2153, lens_model="Own"))
+    update_assets(
+        services,
+        Caller(stack.owner, is_admin=False),
+        ids,
+        AssetChanges(latitude=-33.8568, longitude=151.2153, lens_model="Own"),
+    )
     stack.drain()
 
     for asset_id in ids:
@@ -72,7 +82,7 @@ def test_tags_go_to_the_sidecar_and_stay_when_metadata_is_read_again(stack: Stac
     stack.drain()
     sea, rome = (seen.tag.id for seen in upsert_tags(services, stack.owner, ["Sea", "Places/Rome"]))
 
-    tag_many(services, stack.owner, [sea, rome], [asset_id])
+    tag_many(services, Caller(stack.owner, is_admin=False), [sea, rome], [asset_id])
     stack.drain()
 
     assert exiftool(stack.files(asset_id)["sidecar"])["TagsList"] == ["Places/Rome", "Sea"]
@@ -94,7 +104,7 @@ def test_the_picture_of_a_person_is_shown_to_their_owner(stack: Stack, services:
     with stack.database.session() as session:
         session.add(Person(id=person, owner_id=ann.user_id, created_at=now, updated_at=now))
 
-    def ask(caller: Caller) -> int:
+    def ask(caller: KeyOwner) -> int:
         return client.get(f"/people/{person}/thumbnail", headers=caller.headers).status_code
 
     assert (ask(ann), ask(bob)) == (404, 400)

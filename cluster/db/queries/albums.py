@@ -11,8 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from cluster.db.dialects import unindexed
-from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE, in_pages
+from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE, in_pages, owned_ids
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.user import User
@@ -190,6 +189,16 @@ def add_to_album(session: Session, album_id: str, ids: Sequence[str], at: dateti
     upsert(session, AlbumAsset, rows, key=["album_id", "asset_id"], keep=["created_at"])
 
 
+def leave_albums(session: Session, ids: Collection[str]) -> set[str]:
+    """These assets are in no album any more; returns the albums that had one."""
+    left = albums_with(session, ids)
+    for page in in_pages(ids):
+        session.execute(
+            delete(AlbumAsset).where(AlbumAsset.asset_id.in_(page)).execution_options(synchronize_session=False)
+        )
+    return set(left)
+
+
 def remove_from_album(session: Session, album_id: str, ids: Collection[str]) -> None:
     for page in in_pages(ids):
         session.execute(
@@ -217,17 +226,8 @@ def shared_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]
     return found
 
 
-def own_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
-    """Of these assets, the user's own but what is locked: what they may give away."""
-    found: set[str] = set()
-    for page in in_pages(ids):
-        mine = select(Asset.id).where(Asset.id.in_(page), unindexed(Asset.owner_id) == user_id)
-        found.update(session.scalars(mine.where(Asset.visibility != LOCKED)))
-    return found
-
-
-def readable_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
-    """Of these assets, those that the user may see: their own but what is locked, and what albums show them."""
-    found = own_ids(session, user_id, ids)
+def readable_ids(session: Session, user_id: str, ids: Collection[str], *, with_locked: bool = False) -> set[str]:
+    """Of these assets, those that the user may see: their own, and what albums show them."""
+    found = owned_ids(session, user_id, ids, with_locked=with_locked)
     rest = [one for one in ids if one not in found]
     return found | shared_ids(session, user_id, rest) if rest else found

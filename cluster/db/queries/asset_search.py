@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text, unindexed
-from cluster.db.queries.assets import DELETED, LOCKED, assets_with_exif, with_checksum
+from cluster.db.queries.assets import DELETED, HIDDEN, assets_with_exif, unlocked, with_checksum
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
 from cluster.db.tables.learned import OcrSearch
@@ -184,8 +184,8 @@ def _leaves_few(wanted: AssetFilter) -> bool:
 def _conditions(wanted: AssetFilter, by_owner: bool) -> Iterator[ColumnElement[bool]]:
     """Over Asset, and AssetExif where it is named."""
     yield (Asset.owner_id if by_owner else unindexed(Asset.owner_id)) == wanted.owner_id
-    if "visibility" not in wanted.equal:
-        yield Asset.visibility != LOCKED
+    if wanted.equal.get("visibility") in (None, HIDDEN):
+        yield unlocked()
     if wanted.with_deleted:
         yield Asset.status != DELETED
     else:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, bindparam, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, CompoundSelect, and_, bindparam, exists, func, or_, select, true, update
+from sqlalchemy.orm import Session, aliased
 
 from cluster.db.dialects import unindexed
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile, AssetMetadata, Library
@@ -46,6 +46,15 @@ class MediaSource:
     files: dict[str, str]
     edited_files: dict[str, str]
     import_paths: tuple[str, ...]
+
+
+_photo = aliased(Asset)
+
+
+def unlocked() -> ColumnElement[bool]:
+    """Whether an asset is not locked, nor the moving part of a photo that is."""
+    of_locked = exists().where(_photo.live_photo_video_id == Asset.id, _photo.visibility == LOCKED)
+    return and_(Asset.visibility != LOCKED, or_(Asset.visibility != HIDDEN, ~of_locked))
 
 
 def in_pages(ids: Collection[str]) -> Iterable[list[str]]:
@@ -109,23 +118,25 @@ def assets_with_exif(session: Session, ids: Collection[str]) -> dict[str, tuple[
     return found
 
 
-def owned_ids(session: Session, owner_id: str, ids: Collection[str]) -> set[str]:
+def owned_ids(session: Session, owner_id: str, ids: Collection[str], *, with_locked: bool = False) -> set[str]:
     """Of these assets, those that belong to the user, the trash included."""
     found: set[str] = set()
     for page in in_pages(ids):
         mine = select(Asset.id).where(Asset.id.in_(page), unindexed(Asset.owner_id) == owner_id)
-        found.update(session.scalars(mine))
+        found.update(session.scalars(mine if with_locked else mine.where(unlocked())))
     return found
 
 
-def owned_assets(session: Session, owner_id: str, ids: Collection[str]) -> list[tuple[Asset, AssetExif | None]]:
+def owned_assets(
+    session: Session, owner_id: str, ids: Collection[str], *, with_locked: bool = False
+) -> list[tuple[Asset, AssetExif | None]]:
     """Of these assets, those that belong to the user, in the order of ids; locked for change as by `lock_rows`."""
     found: list[tuple[Asset, AssetExif | None]] = []
     for page in in_pages(sorted(ids)):
         rows = session.execute(
             select(Asset, AssetExif)
             .outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
-            .where(Asset.id.in_(page), unindexed(Asset.owner_id) == owner_id)
+            .where(Asset.id.in_(page), unindexed(Asset.owner_id) == owner_id, true() if with_locked else unlocked())
             .order_by(Asset.id)
             .with_for_update(of=Asset, key_share=True)
         )
@@ -148,11 +159,13 @@ _MEDIA_SOURCE = (
     .outerjoin(AssetFile, AssetFile.asset_id == Asset.id)
     .where(Asset.id == bindparam("asset_id"), Asset.owner_id == bindparam("owner_id"))
 )
+_UNLOCKED_MEDIA_SOURCE = _MEDIA_SOURCE.where(unlocked())
 
 
-def media_source(session: Session, owner_id: str, asset_id: str) -> MediaSource | None:
+def media_source(session: Session, owner_id: str, asset_id: str, *, with_locked: bool = False) -> MediaSource | None:
     """The files of an asset that belongs to the user; None when there is none such."""
-    rows = session.connection().execute(_MEDIA_SOURCE, {"asset_id": asset_id, "owner_id": owner_id}).all()
+    asked = _MEDIA_SOURCE if with_locked else _UNLOCKED_MEDIA_SOURCE
+    rows = session.connection().execute(asked, {"asset_id": asset_id, "owner_id": owner_id}).all()
     if not rows:
         return None
     first = rows[0]

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text
+from cluster.db.queries.assets import unlocked
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.job import Job, JobAttempt, JobHistory
 from cluster.names import QUEUE_OF_JOB, JobName, QueueName
@@ -238,7 +239,7 @@ def _sought(wanted: Any, sought: Sought) -> Any:
     if sought.until is not None:
         conditions.append(JobAttempt.at <= sought.until)
     if sought.owner_id is not None:
-        conditions.append(Asset.owner_id == sought.owner_id)
+        conditions += [Asset.owner_id == sought.owner_id, unlocked()]
     if sought.asset_id is not None:
         conditions.append(Job.asset_id == sought.asset_id)
     return wanted.where(*conditions)

@@ -320,6 +320,17 @@ def shown_by(session: Session, face_ids: Collection[str]) -> set[str]:
     }
 
 
+def shown_in(session: Session, asset_ids: Collection[str]) -> set[str]:
+    """People for whom a face in one of these assets stands."""
+    return {
+        person_id
+        for page in in_pages(asset_ids)
+        for person_id in session.scalars(
+            select(Person.id).join(AssetFace, AssetFace.id == Person.face_asset_id).where(AssetFace.asset_id.in_(page))
+        )
+    }
+
+
 def show_by(session: Session, faces: Mapping[str, str | None], now: datetime) -> None:
     """Person → the face that stands for them from now on."""
     for person_id, face_id in faces.items():

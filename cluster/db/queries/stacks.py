@@ -111,6 +111,22 @@ def put_in_stack(session: Session, stack_id: str | None, asset_ids: Sequence[str
         )
 
 
+def leave_stacks(session: Session, asset_ids: Sequence[str], at: datetime) -> bool:
+    """These assets are in no stack any more; False when none was. A stack that one of them led is led by the first
+    of those that stay, and one of fewer than two is gone."""
+    left = sorted(stacks_with(session, asset_ids))
+    if not left:
+        return False
+    put_in_stack(session, None, asset_ids, at)
+    gone = shrunken_stacks(session, left)
+    delete_stacks(session, gone)
+    for stack_id in sorted(set(stacks_led_by(session, asset_ids)).difference(gone)):
+        stack = session.get_one(Stack, stack_id)
+        stack.primary_asset_id, stack.updated_at = member_ids(session, [stack_id])[0], at
+    session.flush()
+    return True
+
+
 def delete_stacks(session: Session, stack_ids: Collection[str]) -> None:
     """The stacks go, their assets stay."""
     for page in in_pages(stack_ids):

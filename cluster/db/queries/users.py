@@ -18,6 +18,7 @@ class KnownSession:
     is_admin: bool
     seen_at: datetime
     expires_at: datetime | None
+    pin_expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class KnownKey:
 
 # Every request asks one of these two, so they are built once.
 _SESSION_BY_TOKEN = (
-    select(Session.id, User.id, User.is_admin, Session.updated_at, Session.expires_at)
+    select(Session.id, User.id, User.is_admin, Session.updated_at, Session.expires_at, Session.pin_expires_at)
     .join(User, User.id == Session.user_id)
     .where(Session.token_sha256 == bindparam("digest"), User.deleted_at.is_(None))
 )
@@ -58,6 +59,21 @@ def api_key_by_digest(session: DatabaseSession, key_sha256: str) -> KnownKey | N
 def touch_session(session: DatabaseSession, session_id: str, now: datetime) -> None:
     """Note that the session was used."""
     session.execute(update(Session).where(Session.id == session_id).values(updated_at=now))
+
+
+def keep_elevated(session: DatabaseSession, session_id: str, now: datetime, until: datetime) -> None:
+    """A session that is unlocked stays so until then; one that was locked meanwhile stays locked."""
+    still = update(Session).where(Session.id == session_id, Session.pin_expires_at > now)
+    session.execute(still.values(pin_expires_at=until).execution_options(synchronize_session=False))
+
+
+def lock_sessions(session: DatabaseSession, user_id: str, only: str | None = None) -> int:
+    """Sessions of the user, or `only` one, do not see any more what is locked; returns how many there are."""
+    query = update(Session).where(Session.user_id == user_id)
+    if only is not None:
+        query = query.where(Session.id == only)
+    locked = session.execute(query.values(pin_expires_at=None).execution_options(synchronize_session=False))
+    return locked.rowcount  # type: ignore[attr-defined, no-any-return]
 
 
 def has_admin(session: DatabaseSession) -> bool:

@@ -9,7 +9,8 @@ from cluster.db.tables.base import Base, UtcDateTime
 
 
 class User(Base):
-    """One account. `quota_usage_bytes`: sum of the sizes of uploaded originals. Deleted ones stay for a while."""
+    """One account. `password`, `pin_code`: hashes by bcrypt. `quota_usage_bytes`: sum of the sizes of uploaded
+    originals. Deleted ones stay for a while."""
 
     __tablename__ = "user"
 
@@ -17,6 +18,7 @@ class User(Base):
     email: Mapped[str] = mapped_column(String, unique=True)
     name: Mapped[str] = mapped_column(String, default="")
     password: Mapped[str] = mapped_column(String, default="")
+    pin_code: Mapped[str | None] = mapped_column(String)
     is_admin: Mapped[bool] = mapped_column(default=False)
     avatar_color: Mapped[str] = mapped_column(String, default="primary")
     profile_image_path: Mapped[str] = mapped_column(String, default="")
@@ -34,7 +36,8 @@ class User(Base):
 
 
 class Session(Base):
-    """A signed-in device. `token_sha256` is hex; the token itself is never stored."""
+    """A signed-in device. `token_sha256` is hex; the token itself is never stored. `pin_expires_at`: until then it may
+    see what is locked."""
 
     __tablename__ = "session"
     __table_args__ = (Index("ix_session_user_id", "user_id"),)
@@ -46,6 +49,8 @@ class Session(Base):
     device_os: Mapped[str] = mapped_column(String, default="")
     app_version: Mapped[str | None] = mapped_column(String)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pin_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    is_pending_sync_reset: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -14,6 +14,7 @@ from cluster.db.queries.live_photos import same_content
 from cluster.db.queries.stacks import put_in_stack
 from cluster.db.queries.tags import lock_tags
 from cluster.db.tables.asset import Asset, AssetExif, Library
+from serve_app.deps import Caller
 from serve_app.services.update_asset import AssetChanges, update_assets
 from tests.api_stack import ApiStack, Person
 from tests.checked_client import CheckedClient
@@ -62,7 +63,7 @@ Change = Callable[[ApiStack, str, list[str]], None]
 
 
 def favor(stack: ApiStack, owner_id: str, ids: list[str]) -> None:
-    update_assets(stack.services, owner_id, ids, AssetChanges(favorite=True))
+    update_assets(stack.services, Caller(owner_id, is_admin=False), ids, AssetChanges(favorite=True))
 
 
 def trash(stack: ApiStack, owner_id: str, ids: list[str]) -> None:

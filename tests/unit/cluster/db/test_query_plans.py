@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from cluster.db.engine import Database
-from cluster.db.queries import albums, asset_search, assets, folders, live_photos, places, timeline
+from cluster.db.queries import asset_search, assets, folders, live_photos, places, timeline
 from cluster.db.queries.asset_search import AssetFilter, SortField, Sorting
 from cluster.db.queries.places import WORDS, MarkerFilter
 from cluster.db.queries.timeline import Box, TimelineFilter
@@ -28,6 +28,7 @@ Step = tuple[str, str | None]
 """How a table is read: (table, the index and what is looked up in it). None: from its first row to its last."""
 
 BY_ID: Step = ("asset", "sqlite_autoindex_asset_1 (id=?)")
+OF_LOCKED: Step = ("asset_1", "ix_asset_live_photo_video_id (live_photo_video_id=?)")
 EXIF_BY_ID: Step = ("asset_exif", "sqlite_autoindex_asset_exif_1 (asset_id=?)")
 BY_CITY: Step = ("asset_exif", "ix_asset_exif_city (city=?)")
 BY_PATH: Step = ("asset", "ix_asset_original_path (original_path>? AND original_path<?)")
@@ -52,9 +53,13 @@ def database(sqlite_database_url: str) -> Iterator[Database]:
 @pytest.mark.parametrize(
     ("query", "steps"),
     [
-        pytest.param(lambda session: assets.owned_ids(session, USER, IDS), {BY_ID}, id="owned ids"),
-        pytest.param(lambda session: assets.owned_assets(session, USER, IDS), {BY_ID, EXIF_BY_ID}, id="owned assets"),
-        pytest.param(lambda session: albums.own_ids(session, USER, IDS), {BY_ID}, id="own ids"),
+        pytest.param(lambda session: assets.owned_ids(session, USER, IDS), {BY_ID, OF_LOCKED}, id="owned ids"),
+        pytest.param(
+            lambda session: assets.owned_assets(session, USER, IDS), {BY_ID, EXIF_BY_ID, OF_LOCKED}, id="owned assets"
+        ),
+        pytest.param(
+            lambda session: assets.owned_ids(session, USER, IDS, with_locked=True), {BY_ID}, id="owned, locked or not"
+        ),
         pytest.param(lambda session: assets.trashed_ids(session, USER, IDS), {BY_ID}, id="some of the trash"),
         pytest.param(lambda session: assets.trashed_ids(session, USER), {IN_TRASH}, id="the trash"),
         pytest.param(

@@ -1,0 +1,203 @@
+"""The locked folder over HTTP, on both databases: seen by its owner in an unlocked session, and nowhere else."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from cluster.db.tables.asset import AssetFile
+from cluster.db.tables.person import Person
+from tests.api_client import ADMIN, ApiClient, api_client
+from tests.api_stack import ApiStack
+from tests.api_stack import Person as Caller
+from tests.library_rows import NOON, add_album, add_asset, add_person, add_tag
+
+PIN = "123456"
+LOCKED = (401, "Elevated permission is required")
+
+
+@dataclass(frozen=True)
+class Library:
+    """Of one person: `closed` is a session of theirs that is locked, `opened` one that is not."""
+
+    stack: ApiStack
+    owner: Caller
+    closed: ApiClient
+    opened: ApiClient
+
+    def add(self, **columns: Any) -> str:
+        return add_asset(self.stack, self.owner, NOON, **columns)
+
+    def hide(self, *ids: str) -> None:
+        assert self.closed.put("/assets", {"ids": list(ids), "visibility": "locked"}).status_code == 204
+
+
+@pytest.fixture
+def library(database_url: str, tmp_path: Path) -> Iterator[Library]:
+    with api_client(database_url, tmp_path / "media") as api:
+        closed = api.sign_up()
+        owner = Caller(closed.get("/users/me").json()["id"], "")
+        assert closed.post("/auth/pin-code", {"pinCode": PIN}).status_code == 204
+        opened = api.sign_in(ADMIN)
+        assert opened.post("/auth/session/unlock", {"pinCode": PIN}).status_code == 204
+        yield Library(ApiStack(api.services, None), owner, closed, opened)
+
+
+def refused(caller: ApiClient, method: str, path: str, **body: Any) -> tuple[int, str]:
+    answer = caller.request(method, path, **({"json": body} if body else {}))
+    return answer.status_code, answer.json()["message"]
+
+
+def found(caller: ApiClient, **wanted: Any) -> set[str]:
+    return {one["id"] for one in caller.post("/search/metadata", wanted).json()["assets"]["items"]}
+
+
+def in_month(caller: ApiClient, query: str) -> set[str]:
+    return set(caller.get(f"/timeline/bucket?timeBucket=2024-03-01{query}").json()["id"])
+
+
+def test_what_is_locked_is_seen_by_an_unlocked_session_that_asks_for_it(library: Library) -> None:
+    secret, plain = library.add(), library.add()
+    library.hide(secret)
+    for caller in (library.closed, library.opened):
+        assert in_month(caller, "") == found(caller) == {plain}
+        assert {one["id"] for one in caller.post("/search/random", {}).json()} == {plain}
+        assert caller.post("/search/statistics", {}).json() == {"total": 1}
+        assert caller.get("/assets/statistics").json()["total"] == 1
+    opened = library.opened
+    assert in_month(opened, "&visibility=locked") == found(opened, visibility="locked") == {secret}
+    assert opened.get("/timeline/buckets?visibility=locked").json() == [{"timeBucket": "2024-03-01", "count": 1}]
+    assert [one["id"] for one in opened.post("/search/random", {"visibility": "locked"}).json()] == [secret]
+    assert opened.post("/search/statistics", {"visibility": "locked"}).json() == {"total": 1}
+    assert opened.get("/assets/statistics?visibility=locked").json()["total"] == 1
+    assert opened.get(f"/assets/{secret}").json()["visibility"] == "locked"
+
+
+@pytest.mark.parametrize("kind", ["session", "API key"])
+def test_nobody_else_sees_it(library: Library, kind: str) -> None:
+    secret = library.add()
+    library.hide(secret)
+    caller = library.closed if kind == "session" else library.opened.with_key("all")
+    assert refused(caller, "GET", "/timeline/buckets?visibility=locked") == LOCKED
+    assert refused(caller, "GET", "/timeline/bucket?timeBucket=2024-03-01&visibility=locked") == LOCKED
+    assert refused(caller, "GET", "/assets/statistics?visibility=locked") == LOCKED
+    assert refused(caller, "GET", f"/admin/users/{library.owner.user_id}/statistics?visibility=locked") == LOCKED
+    for path in ("metadata", "random", "statistics"):
+        assert refused(caller, "POST", f"/search/{path}", visibility="locked") == LOCKED
+    assert found(caller, id=secret) == set()
+    for method, path, permission in (
+        ("GET", f"/assets/{secret}", "asset.read"),
+        ("GET", f"/assets/{secret}/metadata", "asset.read"),
+        ("GET", f"/assets/{secret}/ocr", "asset.read"),
+        ("GET", f"/assets/{secret}/thumbnail", "asset.view"),
+        ("GET", f"/assets/{secret}/video/playback", "asset.view"),
+        ("GET", f"/assets/{secret}/original", "asset.download"),
+        ("GET", f"/faces?id={secret}", "asset.read"),
+        ("GET", f"/asset-steps/{secret}", "asset.read"),
+    ):
+        assert refused(caller, method, path) == (400, f"Not found or no {permission} access"), path
+    ids = {"ids": [secret]}
+    assert refused(caller, "PUT", "/assets", **ids, visibility="timeline") == (
+        400,
+        "Not found or no asset.update access",
+    )
+    assert refused(caller, "PUT", f"/assets/{secret}", visibility="timeline")[0] == 400
+    assert refused(caller, "DELETE", "/assets", **ids) == (400, "Not found or no asset.delete access")
+    assert refused(caller, "POST", "/trash/restore/assets", **ids)[0] == 400
+    assert refused(caller, "POST", "/assets/jobs", assetIds=[secret], name="refresh-metadata")[0] == 400
+    assert refused(caller, "POST", "/download/info", assetIds=[secret])[0] == 400
+    assert refused(caller, "POST", "/download/archive", assetIds=[secret])[0] == 400
+    tag = add_tag(library.stack, library.owner, "sea")
+    tagged = caller.put(f"/tags/{tag}/assets", {"ids": [secret]}).json()
+    assert [one["success"] for one in tagged] == [False]
+
+
+def test_its_files_are_for_an_unlocked_session(library: Library) -> None:
+    folder = library.stack.services.layout.media_root
+    photo, preview = folder / "secret.jpg", folder / "secret_thumbnail.webp"
+    photo.write_bytes(b"whole")
+    preview.write_bytes(b"small")
+    secret = library.add(original_path=str(photo), original_file_name="secret.jpg")
+    with library.stack.services.database.session() as session:
+        row = {"asset_id": secret, "type": "thumbnail", "path": str(preview), "is_edited": False}
+        stamps = {"created_at": NOON, "updated_at": NOON}
+        session.execute(insert(AssetFile).values(id=secret, **row, **stamps))
+    library.hide(secret)
+    assert library.opened.get(f"/assets/{secret}/original").content == b"whole"
+    assert library.opened.get(f"/assets/{secret}/thumbnail").content == b"small"
+    assert library.opened.post("/download/archive", {"assetIds": [secret]}).status_code == 200
+    assert library.opened.post("/download/info", {"assetIds": [secret]}).status_code == 201
+
+
+def test_an_unlocked_session_takes_it_out_again(library: Library) -> None:
+    first, second = library.add(), library.add()
+    library.hide(first, second)
+    assert library.opened.put("/assets", {"ids": [first], "visibility": "timeline"}).status_code == 204
+    assert library.opened.put(f"/assets/{second}", {"visibility": "archive"}).json()["visibility"] == "archive"
+    assert in_month(library.closed, "") == {first, second}
+    assert library.closed.put(f"/assets/{second}", {"visibility": "locked"}).status_code == 200
+    assert in_month(library.closed, "") == {first}
+    assert library.opened.delete("/assets", json={"ids": [second]}).status_code == 204
+    assert library.opened.get("/timeline/bucket?timeBucket=2024-03-01&isTrashed=true").json()["id"] == []
+
+
+def test_it_leaves_its_albums_and_is_put_in_none(library: Library) -> None:
+    secret, plain = library.add(), library.add()
+    album = add_album(library.stack, library.owner, secret, plain)
+    assert library.closed.request("PATCH", f"/albums/{album}", json={"albumThumbnailAssetId": secret}).is_success
+    library.hide(secret)
+    seen = library.opened.get(f"/albums/{album}").json()
+    assert (seen["assetCount"], seen["albumThumbnailAssetId"]) == (1, plain)
+    put = library.opened.put(f"/albums/{album}/assets", {"ids": [secret]}).json()
+    assert put == [{"id": secret, "success": False, "error": "no_permission"}]
+    assert library.opened.put("/assets", {"ids": [secret], "visibility": "timeline"}).status_code == 204
+    assert library.opened.get(f"/albums/{album}").json()["assetCount"] == 1
+    assert in_month(library.opened, f"&albumId={album}") == {plain}
+
+
+def test_it_leaves_its_stack_to_the_others(library: Library) -> None:
+    a, b, c = (add_asset(library.stack, library.owner, NOON + timedelta(hours=hour)) for hour in range(3))
+    stack = library.closed.post("/stacks", {"assetIds": [a, b, c]}).json()
+    library.hide(a)
+    left = library.opened.get(f"/stacks/{stack['id']}").json()
+    assert (left["primaryAssetId"], [one["id"] for one in left["assets"]]) == (min(b, c), sorted([b, c]))
+    assert library.opened.get(f"/assets/{a}").json()["stack"] is None
+    assert in_month(library.closed, "&withStacked=true") == {min(b, c)}
+    library.hide(b)
+    assert library.opened.get("/stacks").json() == []
+    assert in_month(library.closed, "&withStacked=true") == {c}
+
+
+def test_nobody_is_shown_by_a_face_in_it(library: Library) -> None:
+    secret, plain = library.add(), library.add()
+    person = add_person(library.stack, library.owner, "Ada", secret, plain)
+    path = f"/people/{person}"
+    assert library.opened.put(path, {"featureFaceAssetId": secret}).status_code == 200
+    shown = face_of(library, person)
+    library.hide(secret)
+    assert face_of(library, person) not in (None, shown)
+    assert library.opened.get(f"{path}/statistics").json() == {"assets": 1}
+    assert refused(library.opened, "PUT", path, featureFaceAssetId=secret)[0] == 400
+    library.hide(plain)
+    assert face_of(library, person) is None
+
+
+def face_of(library: Library, person_id: str) -> str | None:
+    with library.stack.services.database.reader() as session:
+        return session.get_one(Person, person_id).face_asset_id
+
+
+def test_the_moving_part_of_a_locked_photo_is_locked_with_it(library: Library) -> None:
+    video = library.add(type="VIDEO", visibility="hidden")
+    photo = library.add(live_photo_video_id=video)
+    assert found(library.closed, visibility="hidden") == {video}
+    library.hide(photo)
+    assert found(library.closed) == found(library.closed, visibility="hidden") == set()
+    assert refused(library.closed, "GET", f"/assets/{video}")[0] == 400
+    assert refused(library.closed, "GET", f"/assets/{video}/video/playback")[0] == 400
+    assert library.opened.get(f"/assets/{video}").status_code == 200
+    assert in_month(library.opened, "&visibility=locked") == {photo}
