@@ -23,13 +23,14 @@ async def get_map_markers(
     withPartners: bool = False,
     withSharedAlbums: bool = False,
 ) -> Response:
-    """Every photo that says where it was taken. Nobody has partners yet."""
+    """Every photo that says where it was taken."""
     wanted = MarkerFilter(
         archived=isArchived,
         favorite=isFavorite,
         since=None if fileCreatedAfter is None else parse_date(fileCreatedAfter),
         until=None if fileCreatedBefore is None else parse_date(fileCreatedBefore),
         shared_albums=withSharedAlbums,
+        partners=withPartners,
     )
     return await in_one_turn(
         request,

@@ -23,7 +23,6 @@ OUT_OF_SCOPE = (
 
 LATER = (
     "/activities",
-    "/partners",
     "/search/large-assets",
     "/shared-links",
     "/sync",

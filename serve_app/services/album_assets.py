@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, assets
-from cluster.db.queries.albums import EDITOR, OWNER
+from cluster.db.queries import access, albums, assets
+from cluster.db.queries.access import EDITOR, OWNER
 from cluster.db.tables.album import Album
 from serve_app.deps import Services
 from serve_app.services.albums import require_album, tell_members
@@ -16,10 +16,10 @@ from serve_app.services.outcomes import Outcome, Refusal, done
 
 
 def add_assets(services: Services, user_id: str, album_id: str, ids: Sequence[str]) -> list[Outcome]:
-    """In the order of the ids. Only one's own assets may be added. Raises BadRequest. Blocks."""
+    """In the order of the ids. Only one's own assets may be added, and partners'. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
         album = require_album(session, user_id, album_id, "albumAsset.create", roles=(OWNER, EDITOR))
-        mine = assets.owned_ids(session, user_id, ids)
+        mine = access.givable_ids(session, user_id, ids)
         return _add(services, session, album, ids, mine)
 
 
@@ -28,9 +28,9 @@ def add_assets_to_albums(
 ) -> Refusal | None:
     """What one may not do is left out; why, when nothing remains to do. Blocks."""
     with services.database.session(durable=True) as session:
-        found = [albums.album_for(session, user_id, album_id) for album_id in dict.fromkeys(album_ids)]
+        found = [access.album_for(session, user_id, album_id) for album_id in dict.fromkeys(album_ids)]
         writable = [one[0] for one in found if one is not None and one[1] in (OWNER, EDITOR)]
-        mine = assets.owned_ids(session, user_id, ids)
+        mine = access.givable_ids(session, user_id, ids)
         if not writable or not mine:
             return Refusal.NO_PERMISSION
         outcomes = [one for album in writable for one in _add(services, session, album, sorted(mine), mine)]

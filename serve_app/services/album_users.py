@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries.albums import OWNER
+from cluster.db.queries.access import OWNER
 from cluster.db.tables.album import Album, AlbumUser
 from cluster.errors import BadRequest
 from serve_app.deps import Services

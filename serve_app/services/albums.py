@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, assets, users
-from cluster.db.queries.albums import EDITOR, OWNER, Contents
+from cluster.db.queries import access, albums, users
+from cluster.db.queries.access import EDITOR, OWNER
+from cluster.db.queries.albums import Contents
 from cluster.db.tables.album import Album, AlbumUser
 from cluster.db.tables.user import User
 from cluster.errors import BadRequest
@@ -68,12 +69,13 @@ def create_album(
     members: Sequence[tuple[str, str]],
     asset_ids: Sequence[str],
 ) -> SeenAlbum:
-    """`members`: (user id, role). Assets that are not the user's are left out. Raises BadRequest. Blocks."""
+    """`members`: (user id, role). Assets that the user may not give away are left out. Raises BadRequest.
+    Blocks."""
     now = services.clock.now()
     with services.database.session(durable=True) as session:
         owner = users.by_id(session, user_id)
         assert owner is not None
-        mine = assets.owned_ids(session, user_id, asset_ids)
+        mine = access.givable_ids(session, user_id, asset_ids)
         ids = [one for one in dict.fromkeys(asset_ids) if one in mine]
         album = Album(
             id=str(uuid.uuid4()),
@@ -119,7 +121,7 @@ def require_album(
     session: Session, user_id: str, album_id: str, permission: str, roles: Iterable[str] | None = None
 ) -> Album:
     """The album, when the user sees it and is one of `roles` to it (None: any). Raises BadRequest."""
-    found = albums.album_for(session, user_id, album_id)
+    found = access.album_for(session, user_id, album_id)
     if found is None or (roles is not None and found[1] not in roles):
         raise no_access(permission)
     return found[0]

@@ -1,12 +1,11 @@
-"""Shows one asset to its owner, and to whom an album shows it. Whatever is missing or somebody else's reads the same to
-a client."""
+"""Shows one asset to who may see it. Whatever is missing or somebody else's reads the same to a client."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, assets, printed_text
+from cluster.db.queries import access, assets, printed_text
 from cluster.db.queries.asset_details import AssetDetails, details_of
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
 from cluster.db.tables.learned import AssetOcr
@@ -70,8 +69,8 @@ def require_unlocked(session: Session, user_id: str, ids: Collection[str], permi
 
 
 def require_readable(session: Session, caller: Caller, ids: Collection[str], permission: str) -> None:
-    """Raises BadRequest unless the caller may see all of these assets: theirs, or in an album that they see."""
-    if len(albums.readable_ids(session, caller.user_id, ids, with_locked=caller.elevated)) < len(set(ids)):
+    """Raises BadRequest unless the caller may see all of these assets."""
+    if len(access.readable_ids(session, caller.user_id, ids, with_locked=caller.elevated)) < len(set(ids)):
         raise no_access(permission)
 
 

@@ -3,14 +3,14 @@
 import secrets
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, asset_search
+from cluster.db.queries import access, asset_search, partners
 from cluster.db.queries.asset_details import details_of
-from cluster.db.queries.asset_search import AssetFilter, Found, Sorting
-from cluster.db.queries.assets import LOCKED
+from cluster.db.queries.asset_search import ANY_TAGS, AssetFilter, Found, Sorting
+from cluster.db.queries.assets import LOCKED, TIMELINE
 from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import SeenAsset, no_access, require_elevation
 
@@ -44,9 +44,9 @@ def search_page(
 ) -> Page:
     """`page`: 1 and up. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        check_filter(session, caller, wanted)
+        wanted = admitted(session, caller, wanted)
         found = asset_search.search(session, wanted, sorting, limit=size + 1, offset=(page - 1) * size)
-        return Page(seen_assets(session, found[:size], shown), page + 1 if len(found) > size else None)
+        return Page(seen_assets(session, wanted.owner_id, found[:size], shown), page + 1 if len(found) > size else None)
 
 
 def search_at_random(
@@ -54,29 +54,41 @@ def search_at_random(
 ) -> list[SeenAsset]:
     """A sample in any order. Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        check_filter(session, caller, wanted)
+        wanted = admitted(session, caller, wanted)
         found = asset_search.search_around(session, wanted, str(uuid.uuid4()), limit=size)
         secrets.SystemRandom().shuffle(found)
-        return seen_assets(session, found, shown)
+        return seen_assets(session, wanted.owner_id, found, shown)
 
 
 def count_found(services: Services, caller: Caller, wanted: AssetFilter) -> int:
     """Raises BadRequest, NotAuthenticated. Blocks."""
     with services.database.reader() as session:
-        check_filter(session, caller, wanted)
-        return asset_search.count(session, wanted)
+        return asset_search.count(session, admitted(session, caller, wanted))
 
 
-def check_filter(session: Session, caller: Caller, wanted: AssetFilter) -> None:
-    """Raises BadRequest, NotAuthenticated for what the user may not ask for."""
+def admitted(session: Session, caller: Caller, wanted: AssetFilter) -> AssetFilter:
+    """The filter, over the timelines of partners too that the user has in theirs. Raises BadRequest, NotAuthenticated
+    for what the user may not ask for."""
     if wanted.equal.get("visibility") == LOCKED:
         require_elevation(caller)
-    if len(albums.visible_album_ids(session, wanted.owner_id, wanted.album_ids)) < len(set(wanted.album_ids)):
+    if len(access.visible_album_ids(session, wanted.owner_id, wanted.album_ids)) < len(set(wanted.album_ids)):
         raise no_access("album.read")
+    if _asks_for_what_is_private(wanted):
+        return wanted
+    return replace(wanted, partner_ids=partners.ids_sharing_with(session, wanted.owner_id, in_timeline=True))
 
 
-def seen_assets(session: Session, found: Iterable[Found], shown: Shown) -> list[SeenAsset]:
+def _asks_for_what_is_private(wanted: AssetFilter) -> bool:
+    """Whether an answer would tell of partners what they keep to themselves: favourites, people, tags, the archive."""
+    of_others = bool(wanted.person_ids or wanted.outside_albums) or wanted.tag_ids is not ANY_TAGS
+    return of_others or "favorite" in wanted.equal or wanted.equal.get("visibility", TIMELINE) != TIMELINE
+
+
+def seen_assets(session: Session, user_id: str, found: Iterable[Found], shown: Shown) -> list[SeenAsset]:
     """With what is to come along."""
     found = list(found)
     details = details_of(session, [asset for asset, _ in found], people=shown.people, tags=False, stack=shown.stack)
-    return [SeenAsset(asset, exif if shown.exif else None, details[asset.id], own=True) for asset, exif in found]
+    return [
+        SeenAsset(asset, exif if shown.exif else None, details[asset.id], asset.owner_id == user_id)
+        for asset, exif in found
+    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePath
 
-from cluster.db.queries import albums, assets
+from cluster.db.queries import access, assets
 from cluster.db.queries.assets import MediaSource
 from cluster.db.tables.asset import Asset
 from cluster.errors import NotFound, PathEscapes
@@ -75,7 +75,7 @@ def playback(services: Services, caller: Caller, asset_id: str) -> ServedFile:
 def _source(services: Services, caller: Caller, asset_id: str, permission: str) -> MediaSource:
     with services.database.reader() as session:
         source = assets.media_source(session, caller.user_id, asset_id, with_locked=caller.elevated)
-        if source is None and albums.shared_ids(session, caller.user_id, [asset_id]):
+        if source is None and access.shared_ids(session, caller.user_id, [asset_id]):
             source = assets.media_source(session, session.get_one(Asset, asset_id).owner_id, asset_id)
     if source is None:
         raise no_access(permission)

@@ -15,7 +15,7 @@ from cluster.db.tables.learned import SmartSearch
 from cluster.errors import BadRequest, ModelUnavailable, Unavailable
 from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import require_readable
-from serve_app.services.search_assets import Page, Shown, check_filter, seen_assets
+from serve_app.services.search_assets import Page, Shown, admitted, seen_assets
 from serve_app.services.system_config import get_config
 from serve_app.text_points import Text
 from tasks.jobs.smart_search import is_on, model_of
@@ -49,16 +49,16 @@ def smart_page(
     if like.text:  # before any transaction: it may take a while
         found_point = _point_of_text(services, model, like)
     with services.database.reader() as session:
-        check_filter(session, caller, wanted)
+        wanted = admitted(session, caller, wanted)
         point = _point_of(session, caller, like.asset_id, model) if found_point is None else found_point
         among = asset_search.ids_of(wanted)
         if not embeddings.are_all_of(session, EmbeddingKind.SMART_SEARCH, model):  # another one's are being deleted
             among = among.where(exists().where(SmartSearch.asset_id == Asset.id, SmartSearch.model == model))
-        limit, owner = page * size + 1, wanted.owner_id
+        limit, owner = page * size + 1, None if wanted.partner_ids else wanted.owner_id
         matches = services.vectors.nearest(session, EmbeddingKind.SMART_SEARCH, point, limit, among, owner)
         ids = [match.id for match in matches[(page - 1) * size :]]
         found = asset_search.in_order(session, ids[:size])
-        return Page(seen_assets(session, found, shown), page + 1 if len(ids) > size else None)
+        return Page(seen_assets(session, wanted.owner_id, found, shown), page + 1 if len(ids) > size else None)
 
 
 def _point_of_text(services: Services, model: str, like: Likeness) -> NDArray[np.float32]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import timeline
-from cluster.db.queries.assets import ARCHIVE, LOCKED
+from cluster.db.queries import partners, timeline
+from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE
 from cluster.db.queries.timeline import TimelineAsset, TimelineFilter
 from cluster.db.tables.tag import Tag
 from cluster.errors import BadRequest
@@ -80,17 +80,31 @@ def _checked(session: Session, caller: Caller, asked: TimelineRequest) -> Timeli
     wanted, user_id = asked.wanted, caller.user_id
     if wanted.visibility == LOCKED:
         require_elevation(caller)
-    if wanted.owner_id not in (None, user_id):
-        raise no_access("timeline.read")  # only partners see each other's, and nobody has any yet
     if wanted.album_id is not None:
         require_album(session, user_id, wanted.album_id, "album.read")
     if wanted.tag_id is not None:
         tag = session.get(Tag, wanted.tag_id)
         if tag is None or tag.owner_id != user_id:
             raise no_access("tag.read")
+    if wanted.favorite is not None and wanted.owner_id is None:
+        wanted = replace(wanted, owner_id=user_id)  # what others like is their own affair
     archived = wanted.visibility in (None, ARCHIVE)
     if asked.with_partners and (archived or wanted.trashed or wanted.favorite is not None):
         raise BadRequest("withPartners is only supported for non-archived, non-trashed, non-favorited assets")
+    if wanted.owner_id not in (None, user_id):
+        return _of_partner(session, user_id, wanted)
     if wanted.owner_id is None and (wanted.album_id is None or wanted.visibility == LOCKED):
-        return replace(wanted, owner_id=user_id)
+        wanted = replace(wanted, owner_id=user_id)
+    if asked.with_partners and wanted.owner_id is not None and not (wanted.person_id or wanted.tag_id):
+        return replace(wanted, partner_ids=partners.ids_sharing_with(session, user_id, in_timeline=True))
     return wanted
+
+
+def _of_partner(session: Session, user_id: str, wanted: TimelineFilter) -> TimelineFilter:
+    """Somebody else's timeline, without what partners keep to themselves."""
+    private = wanted.trashed or wanted.favorite is not None or wanted.person_id is not None
+    if private or wanted.owner_id not in partners.ids_sharing_with(session, user_id):
+        raise no_access("timeline.read")
+    if wanted.visibility not in (None, TIMELINE):
+        raise no_access("archive.read")
+    return replace(wanted, visibility=TIMELINE)

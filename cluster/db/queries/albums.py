@@ -1,4 +1,4 @@
-"""Albums: who may see them, what is in them, and which assets are seen through them.
+"""Albums: what is in them, and who is a member.
 
 An album is its owner's; others see it by a row of `album_user`. What is deleted, hidden or locked is in no album that
 anybody looks at.
@@ -8,17 +8,15 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE, in_pages, owned_ids
+from cluster.db.queries.access import OWNER, visible_albums
+from cluster.db.queries.assets import ARCHIVE, TIMELINE, in_pages
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.user import User
 from cluster.db.upsert import upsert
-
-OWNER, EDITOR, VIEWER = "owner", "editor", "viewer"
-"""What somebody is to an album; the owner stands in the album itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +27,6 @@ class Contents:
     first: datetime
     last: datetime
     changed_at: datetime
-
-
-def visible_albums(user_id: str) -> Select[str]:
-    """The ids of albums that the user owns or that are shared with them."""
-    shared = select(AlbumUser.album_id).where(AlbumUser.user_id == user_id)
-    mine = or_(Album.owner_id == user_id, Album.id.in_(shared))
-    return select(Album.id).where(Album.deleted_at.is_(None), mine)
-
-
-def album_for(session: Session, user_id: str, album_id: str) -> tuple[Album, str] | None:
-    """The album and what the user is to it; None when they may not see it."""
-    album = session.get(Album, album_id)
-    if album is None or album.deleted_at is not None:
-        return None
-    if album.owner_id == user_id:
-        return album, OWNER
-    member = session.get(AlbumUser, (album_id, user_id))
-    return None if member is None else (album, member.role)
-
-
-def visible_album_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
-    """Of these albums, those that the user may see."""
-    found: set[str] = set()
-    for page in in_pages(ids):
-        found.update(session.scalars(visible_albums(user_id).where(Album.id.in_(page))))
-    return found
 
 
 def list_albums(
@@ -206,28 +178,3 @@ def remove_from_album(session: Session, album_id: str, ids: Collection[str]) -> 
             .where(AlbumAsset.album_id == album_id, AlbumAsset.asset_id.in_(page))
             .execution_options(synchronize_session=False)
         )
-
-
-def shared_ids(session: Session, user_id: str, ids: Collection[str]) -> set[str]:
-    """Of these assets, those that the user may see in an album, whoever's they are; so also the moving part of a photo
-    there."""
-    found: set[str] = set()
-    in_albums = (
-        select(AlbumAsset.asset_id)
-        .join(Asset, Asset.id == AlbumAsset.asset_id)
-        .where(AlbumAsset.album_id.in_(visible_albums(user_id)), Asset.deleted_at.is_(None), Asset.visibility != LOCKED)
-    )
-    for page in in_pages(ids):
-        found.update(session.scalars(in_albums.where(AlbumAsset.asset_id.in_(page))))
-        rest = [one for one in page if one not in found]
-        if rest:
-            moving = in_albums.with_only_columns(Asset.live_photo_video_id).where(Asset.live_photo_video_id.in_(rest))
-            found.update(session.scalars(moving))
-    return found
-
-
-def readable_ids(session: Session, user_id: str, ids: Collection[str], *, with_locked: bool = False) -> set[str]:
-    """Of these assets, those that the user may see: their own, and what albums show them."""
-    found = owned_ids(session, user_id, ids, with_locked=with_locked)
-    rest = [one for one in ids if one not in found]
-    return found | shared_ids(session, user_id, rest) if rest else found

@@ -1,16 +1,16 @@
 """Assets found by what is known of them: filters, orders, pages. Source: spec/api.md §5."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select, union_all
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text, unindexed
-from cluster.db.queries.assets import DELETED, HIDDEN, assets_with_exif, unlocked, with_checksum
+from cluster.db.queries.assets import DELETED, HIDDEN, TIMELINE, assets_with_exif, unlocked, with_checksum
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
 from cluster.db.tables.learned import OcrSearch
@@ -100,10 +100,12 @@ class AssetFilter:
 
     `equal`: name in EQUAL → value. `contains`: name in CONTAINS → text. `since`, `until`: name in TIMES → time,
     inclusive. `files`: an asset's file type → its path. Several albums, people or tags: all of them; a tag stands for
-    those below it too. `has_text`: text in the picture. Without a visibility, all but what is locked.
+    those below it too. `has_text`: text in the picture. Without a visibility, all but what is locked. `partner_ids`:
+    whose timelines are looked through as well.
     """
 
     owner_id: str
+    partner_ids: Sequence[str] = ()
     equal: Mapping[str, Any] = field(default_factory=dict)
     contains: Mapping[str, str] = field(default_factory=dict)
     since: Mapping[str, datetime] = field(default_factory=dict)
@@ -124,29 +126,32 @@ def search(
 ) -> list[Found]:
     """One page, in this order; equal ones by id."""
     in_order = not sorting or sorting[0].field is SortField.FILE_CREATED_AT  # any other is known when all is read
-    ids = _ids(wanted, sorting, by_owner=in_order and not _leaves_few(wanted))
-    return _page(session, ids.order_by(*_order(sorting)).limit(limit).offset(offset))
+    by_owner = in_order and not _leaves_few(wanted)
+    firsts = [_ids(one, sorting, by_owner=by_owner).order_by(*_order(sorting)) for one in _of_each_owner(wanted)]
+    ids = firsts[0] if len(firsts) == 1 else _merged([one.limit(limit + offset) for one in firsts], sorting)
+    return _page(session, list(session.scalars(ids.limit(limit).offset(offset))))
 
 
 def search_around(session: Session, wanted: AssetFilter, start: str, *, limit: int) -> list[Found]:
     """Up to `limit`, by id from `start` on and then from the beginning: ids are drawn by lot, so any place among them
     gives a sample without reading the rest."""
-    query = _ids(wanted, by_owner=False).order_by(Asset.id)
-    found = _page(session, query.where(Asset.id >= start).limit(limit))
+    found = _next_ids(session, wanted, Asset.id >= start, limit)
     if len(found) < limit:
-        found += _page(session, query.where(Asset.id < start).limit(limit - len(found)))
-    return found
+        found += _next_ids(session, wanted, Asset.id < start, limit - len(found))
+    return _page(session, found)
 
 
 def count(session: Session, wanted: AssetFilter) -> int:
     # what files say is read faster in the table's own order; an index of what the user has answers for the rest
-    ids = _ids(wanted, by_owner=not (_leaves_few(wanted) or _named(wanted) & OF_EXIF))
-    return session.scalar(ids.with_only_columns(func.count(), maintain_column_froms=True)) or 0
+    by_owner = not (_leaves_few(wanted) or _named(wanted) & OF_EXIF)
+    each = [_ids(one, by_owner=by_owner) for one in _of_each_owner(wanted)]
+    return sum(session.scalar(one.with_only_columns(func.count(), maintain_column_froms=True)) or 0 for one in each)
 
 
 def ids_of(wanted: AssetFilter) -> Select[str]:
     """Selects the ids of all that fit."""
-    return _ids(wanted, by_owner=not _leaves_few(wanted))
+    each = [_ids(one, by_owner=not _leaves_few(wanted)) for one in _of_each_owner(wanted)]
+    return each[0] if len(each) == 1 else select(Asset.id).where(Asset.id.in_(union_all(*each)))
 
 
 def in_order(session: Session, ids: Sequence[str]) -> list[Found]:
@@ -155,11 +160,31 @@ def in_order(session: Session, ids: Sequence[str]) -> list[Found]:
     return [found[asset_id] for asset_id in ids if asset_id in found]
 
 
-def _page(session: Session, ids: Select[str]) -> list[Found]:
+def _page(session: Session, ids: Sequence[str]) -> list[Found]:
     """Whole rows are read for the page alone: sorting and skipping need no more than ids."""
-    wanted = list(session.scalars(ids))
-    found = assets_with_exif(session, wanted)
-    return [found[asset_id] for asset_id in wanted]
+    found = assets_with_exif(session, ids)
+    return [found[asset_id] for asset_id in ids]
+
+
+def _of_each_owner(wanted: AssetFilter) -> list[AssetFilter]:
+    """Each owner is asked apart, since no index has what several of them have in one order."""
+    mine = replace(wanted, partner_ids=())
+    shown = {**wanted.equal, "visibility": TIMELINE}
+    return [mine, *(replace(mine, owner_id=one, equal=shown, with_deleted=False) for one in wanted.partner_ids)]
+
+
+def _merged(firsts: Sequence[Select[str]], sorting: Sequence[Sorting]) -> Select[str]:
+    """What comes first among the first of each."""
+    ids = union_all(*(select(one.subquery().c.id) for one in firsts))
+    query = select(Asset.id).where(Asset.id.in_(ids)).order_by(*_order(sorting))
+    if any(one.field in OF_EXIF for one in sorting):
+        query = query.outerjoin(AssetExif, AssetExif.asset_id == Asset.id)
+    return query
+
+
+def _next_ids(session: Session, wanted: AssetFilter, among: ColumnElement[bool], limit: int) -> list[str]:
+    each = [_ids(one, by_owner=False).where(among).order_by(Asset.id).limit(limit) for one in _of_each_owner(wanted)]
+    return sorted(asset_id for ids in each for asset_id in session.scalars(ids))[:limit]
 
 
 def _ids(wanted: AssetFilter, sorting: Sequence[Sorting] = (), *, by_owner: bool) -> Select[str]:

@@ -1,16 +1,17 @@
 """Where assets were taken, and with what: for the map, for the explore page, and as suggestions while one types."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, Subquery, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Subquery, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import unindexed
-from cluster.db.queries.albums import visible_albums
+from cluster.db.queries.access import visible_albums
 from cluster.db.queries.assets import ARCHIVE, IMAGE, TIMELINE
+from cluster.db.queries.partners import sharing_with
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif
 
@@ -27,13 +28,15 @@ WORDS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkerFilter:
-    """Which assets the map shows. `since`, `until`: when taken, inclusive."""
+    """Which assets the map shows. `since`, `until`: when taken, inclusive. `partners`: what is on their timelines,
+    too, unless favourites are asked for, which are their own affair."""
 
     archived: bool = False
     favorite: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
     shared_albums: bool = False
+    partners: bool = False
 
 
 class Marker(NamedTuple):
@@ -52,7 +55,7 @@ def markers(session: Session, user_id: str, wanted: MarkerFilter) -> list[Marker
     visibilities = [TIMELINE, ARCHIVE] if wanted.archived else [TIMELINE]
     some_time = wanted.since is not None or wanted.until is not None
     owner: Any = Asset.owner_id if some_time else unindexed(Asset.owner_id)
-    query = _markers(visibilities).where(_on_the_map_of(user_id, owner, wanted.shared_albums))
+    query = _markers(visibilities).where(or_(*_on_the_map_of(user_id, owner, wanted)))
     if wanted.favorite is not None:
         query = query.where(Asset.is_favorite.is_(wanted.favorite))
     if wanted.since is not None:
@@ -83,11 +86,12 @@ def _markers(visibilities: list[str]) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _on_the_map_of(user_id: str, owner: ColumnElement[str], shared_albums: bool) -> ColumnElement[bool]:
-    if not shared_albums:
-        return owner == user_id
-    shown = select(AlbumAsset.asset_id).where(AlbumAsset.album_id.in_(visible_albums(user_id)))
-    return or_(owner == user_id, Asset.id.in_(shown))
+def _on_the_map_of(user_id: str, owner: ColumnElement[str], wanted: MarkerFilter) -> Iterator[ColumnElement[bool]]:
+    yield owner == user_id
+    if wanted.shared_albums:
+        yield Asset.id.in_(select(AlbumAsset.asset_id).where(AlbumAsset.album_id.in_(visible_albums(user_id))))
+    if wanted.partners and wanted.favorite is None:
+        yield and_(owner.in_(sharing_with(user_id)), Asset.visibility == TIMELINE)
 
 
 def suggestions(session: Session, user_id: str, kind: str, narrow: Mapping[str, str]) -> list[str]:

@@ -4,7 +4,7 @@ A stack counts as its primary asset. Instead of asking that of every asset, whic
 are counted from an index alone and the few other members of stacks are counted off.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -32,10 +32,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineFilter:
-    """`owner_id` None: whosever lie in the album. `visibility` None: timeline and archive. `primaries`: of a stack only
-    its primary asset. `by_arrival`: dated by when they came, not by when they were taken."""
+    """`owner_id` None: whosever lie in the album. `partner_ids`: whose are shown besides. `visibility` None: timeline
+    and archive. `primaries`: of a stack only its primary asset. `by_arrival`: dated by when they came, not by when they
+    were taken."""
 
     owner_id: str | None
+    partner_ids: Sequence[str] = ()
     album_id: str | None = None
     person_id: str | None = None
     tag_id: str | None = None
@@ -142,7 +144,7 @@ def _conditions(wanted: TimelineFilter, leaves_few: bool = False) -> Iterator[Co
     """`leaves_few`: the query has a condition more, with an index of its own."""
     few = leaves_few or bool(wanted.album_id or wanted.person_id or wanted.tag_id or wanted.box)
     if wanted.owner_id is not None:
-        yield (unindexed(Asset.owner_id) if few else Asset.owner_id) == wanted.owner_id
+        yield (unindexed(Asset.owner_id) if few else Asset.owner_id).in_([wanted.owner_id, *wanted.partner_ids])
     if wanted.visibility is None:
         yield Asset.visibility.in_([TIMELINE, ARCHIVE])
     else:

@@ -5,6 +5,7 @@ It keeps no statistics, so the plan for an empty database is that for a full one
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,15 +14,18 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from cluster.db.engine import Database
-from cluster.db.queries import asset_search, assets, folders, live_photos, places, timeline
+from cluster.db.queries import access, asset_search, assets, folders, live_photos, places, timeline
 from cluster.db.queries.asset_search import AssetFilter, SortField, Sorting
 from cluster.db.queries.places import WORDS, MarkerFilter
 from cluster.db.queries.timeline import Box, TimelineFilter
 
 USER = "11111111-1111-4111-8111-111111111111"
+OTHER = "33333333-3333-4333-8333-333333333333"
 IDS = [f"22222222-2222-4222-8222-{number:012}" for number in range(400)]
 MAY, JUNE = datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
 EUROPE = Box(west=-10, south=35, east=30, north=70)
+
+WITH_PARTNERS = TimelineFilter(owner_id=USER, partner_ids=[OTHER])
 
 Query = Callable[[Session], object]
 Step = tuple[str, str | None]
@@ -33,6 +37,8 @@ EXIF_BY_ID: Step = ("asset_exif", "sqlite_autoindex_asset_exif_1 (asset_id=?)")
 BY_CITY: Step = ("asset_exif", "ix_asset_exif_city (city=?)")
 BY_PATH: Step = ("asset", "ix_asset_original_path (original_path>? AND original_path<?)")
 IN_TRASH: Step = ("asset", "ix_asset_trash (owner_id=? AND status=? AND deleted_at>?)")
+BY_MOVING_PART: Step = ("asset", "ix_asset_live_photo_video_id (live_photo_video_id=?)")
+BY_OWNER: Step = ("asset", "ix_asset_owner_created (owner_id=?)")
 UPLOADED: Step = ("asset", "uq_asset_owner_checksum (owner_id=? AND checksum=?)")
 IN_LIBRARY: Step = ("asset", "uq_asset_owner_library_checksum (owner_id=? AND library_id=? AND checksum=?)")
 BY_CONTENT_ID: Step = ("asset_exif", "ix_asset_exif_live_photo_cid (live_photo_cid=?)")
@@ -59,6 +65,19 @@ def database(sqlite_database_url: str) -> Iterator[Database]:
         ),
         pytest.param(
             lambda session: assets.owned_ids(session, USER, IDS, with_locked=True), {BY_ID}, id="owned, locked or not"
+        ),
+        pytest.param(
+            lambda session: access.shared_ids(session, USER, IDS), {BY_ID, BY_MOVING_PART}, id="what is shown"
+        ),
+        pytest.param(
+            lambda session: timeline.month(session, replace(WITH_PARTNERS, visibility="timeline"), MAY, JUNE),
+            {IN_MONTH, EXIF_BY_ID},
+            id="a month with partners",
+        ),
+        pytest.param(
+            lambda session: asset_search.search(session, AssetFilter(owner_id=USER, partner_ids=[OTHER]), [], limit=9),
+            {BY_ID, BY_OWNER, OF_LOCKED},
+            id="the newest, with partners",
         ),
         pytest.param(lambda session: assets.trashed_ids(session, USER, IDS), {BY_ID}, id="some of the trash"),
         pytest.param(lambda session: assets.trashed_ids(session, USER), {IN_TRASH}, id="the trash"),
@@ -121,6 +140,9 @@ def test_each_city_is_looked_up(database: Database, query: Query) -> None:
         pytest.param(lambda session: places.markers(session, USER, MarkerFilter()), id="the whole map"),
         pytest.param(
             lambda session: places.markers(session, USER, MarkerFilter(shared_albums=True)), id="the map with albums"
+        ),
+        pytest.param(
+            lambda session: places.markers(session, USER, MarkerFilter(partners=True)), id="the map with partners"
         ),
         pytest.param(
             lambda session: asset_search.count(session, AssetFilter(owner_id=USER, equal={"make": "Canon"})),
