@@ -73,6 +73,7 @@ def prepare() -> None:
     from cluster.db.queries import system, system_flags
     from cluster.db.queue_store import SqlQueueStore
     from serve_app.services.clip_model import let_go_of_others
+    from serve_app.services.version_history import note_version
 
     settings = read_settings(os.environ)
     database = Database(settings.database_url)
@@ -82,6 +83,7 @@ def prepare() -> None:
         known = system_flags.known_mounts(session)
         created = check_folders(settings.media_root, known, settings.ignore_mount_check_errors, SystemClock().now())
         system_flags.remember_mounts(session, created)
+        note_version(session, SystemClock().now())
         let_go_of_others(session, SqlQueueStore(database), system.read_config(session, settings))
     database.close()
 

@@ -27,6 +27,14 @@ class _Month(FunctionElement[str]):
     inherit_cache = True
 
 
+class _Day(FunctionElement[str]):
+    """`2024-03-05` of a stored UTC time."""
+
+    type = String()
+    name = "day"
+    inherit_cache = True
+
+
 class _Position(FunctionElement[int]):
     """Where a text begins within another, from 1; 0 when it does not."""
 
@@ -57,6 +65,11 @@ def contains_text(column: Any, wanted: str) -> ColumnElement[bool]:
 def month_of(column: Any) -> ColumnElement[str]:
     """Year and month of a time in UTC, `2024-03`."""
     return _Month(column)
+
+
+def day_of(column: Any) -> ColumnElement[str]:
+    """Day of a time in UTC, `2024-03-05`."""
+    return _Day(column)
 
 
 def unindexed(column: Any) -> ColumnElement[Any]:
@@ -114,6 +127,16 @@ def _unindexed_sqlite(element: _Unindexed, compiler: Any, **options: Any) -> str
 def _unindexed_postgres(element: _Unindexed, compiler: Any, **options: Any) -> str:
     plain: str = compiler.process(element.clauses, **options)
     return plain
+
+
+@compiles(_Day, "sqlite")
+def _day_sqlite(element: _Day, compiler: Any, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, 10)"
+
+
+@compiles(_Day, "postgresql")
+def _day_postgres(element: _Day, compiler: Any, **options: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 
 
 @compiles(_Month, "sqlite")

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends, Query
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services.admin_users import delete_account, restore_account, update_account
 from serve_app.services.asset_statistics import count_assets
+from serve_app.services.calendar_heatmap import calendar_heatmap
 from serve_app.services.sessions import list_sessions
 from serve_app.services.sign_up import NewAccount, create_user
 from serve_app.services.users import get_user, list_users, update_preferences
 from serve_app.wire.asset import AssetStatistics, Visibility, statistics_response
 from serve_app.wire.common import WireId
+from serve_app.wire.heatmap import CalendarHeatmap, HeatmapQuery, heatmap_seen
 from serve_app.wire.preferences import Preferences, PreferencesUpdate, changes, preferences
 from serve_app.wire.session import SessionSeen, session_seen
 from serve_app.wire.user import AccountUpdate, DeleteUser, NewUser, UserAdmin, user_admin
@@ -102,6 +104,15 @@ def get_user_sessions_admin(
     """The user's devices, last used first."""
     get_user(services, id)
     return [session_seen(one, caller.session_id) for one in list_sessions(services, id)]
+
+
+@router.get("/{id}/calendar-heatmap")
+def get_user_calendar_heatmap_admin(
+    id: WireId, asked: Annotated[HeatmapQuery, Query()], caller: Reader, services: ServicesOf
+) -> CalendarHeatmap:
+    """How much the user took or uploaded, day by day."""
+    get_user(services, id)
+    return heatmap_seen(calendar_heatmap(services, id, asked.type, asked.first, asked.last))
 
 
 @router.get("/{id}/statistics")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from serve_app.deps import Caller, ServicesOf, allow
-from serve_app.services import server_info
+from serve_app.deps import Caller, ServicesOf, SignedIn, allow
+from serve_app.services import server_info, version_history
 from serve_app.services.system_config import get_config
 from serve_app.wire import server as wire
 from tasks.media import formats
@@ -58,6 +58,18 @@ def get_version_check(
 ) -> wire.VersionCheck:
     """What the last check for a newer release found."""
     return wire.version_check(server_info.version_check(services))
+
+
+@router.get("/version-history")
+def get_version_history(caller: SignedIn, services: ServicesOf) -> list[wire.VersionSeen]:
+    """The versions that this server has been, newest first."""
+    return [wire.version_seen(one) for one in version_history.read_history(services)]
+
+
+@router.get("/apk-links")
+async def get_apk_links(caller: Annotated[Caller, Depends(allow("server.apkLinks"))]) -> wire.ApkLinks:
+    """Where Immich's app for Android lies that speaks this version."""
+    return wire.apk_links()
 
 
 @router.get("/storage")

@@ -2,14 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services import server_info
+from serve_app.services.calendar_heatmap import calendar_heatmap
 from serve_app.services.users import get_user, set_onboarded, update_preferences, update_user, visible_users
 from serve_app.wire.common import WireId
+from serve_app.wire.heatmap import CalendarHeatmap, HeatmapQuery, heatmap_seen
 from serve_app.wire.preferences import Preferences, PreferencesUpdate, changes, preferences
-from serve_app.wire.server import VersionCheck, version_check
+from serve_app.wire.server import ReverseGeocodingState, VersionCheck, reverse_geocoding_state, version_check
 from serve_app.wire.user import (
     MyUpdate,
     Onboarding,
@@ -89,6 +91,22 @@ def set_user_onboarding(
     return body
 
 
+@router.delete("/users/me/onboarding", status_code=204)
+def delete_user_onboarding(
+    caller: Annotated[Caller, Depends(allow("userOnboarding.delete"))], services: ServicesOf
+) -> None:
+    """The first steps are shown once more."""
+    set_onboarded(services, caller.user_id, False)
+
+
+@router.get("/users/me/calendar-heatmap")
+def get_my_calendar_heatmap(
+    asked: Annotated[HeatmapQuery, Query()], caller: Reader, services: ServicesOf
+) -> CalendarHeatmap:
+    """How much the caller took or uploaded, day by day."""
+    return heatmap_seen(calendar_heatmap(services, caller.user_id, asked.type, asked.first, asked.last))
+
+
 @router.get("/users/{id}")
 def get_one_user(id: WireId, caller: Reader, services: ServicesOf) -> UserSeen:
     """One account as others see it."""
@@ -101,6 +119,14 @@ def get_admin_onboarding(
 ) -> Onboarding:
     """Whether the first steps were shown."""
     return Onboarding(is_onboarded=get_user(services, caller.user_id).is_onboarded)
+
+
+@router.get("/system-metadata/reverse-geocoding-state")
+async def get_reverse_geocoding_state(
+    caller: Annotated[Caller, Depends(allow("systemMetadata.read", admin=True))],
+) -> ReverseGeocodingState:
+    """The gazetteer, which comes with the installation."""
+    return reverse_geocoding_state()
 
 
 @router.get("/system-metadata/version-check-state")

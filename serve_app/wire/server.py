@@ -1,11 +1,17 @@
 """What the server says of itself, in Immich's spelling. Source: spec/api.md §2."""
 
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
 
 from cluster.system_config import SystemConfig
 from serve_app.services.server_info import VERSION, DiskUsage, Programs, Usage
-from serve_app.wire.common import WhenKnown, Wire
+from serve_app.services.version_history import VersionSeen as Seen
+from serve_app.wire.common import WhenKnown, Wire, WireTime
+from tasks.media.places import DATA_FILE
 
+VERSION_TEXT = ".".join(map(str, VERSION))
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -151,7 +157,7 @@ def server_config(config: SystemConfig, *, initialized: bool, onboarded: bool) -
 
 
 def about(programs: Programs) -> About:
-    return About(version="v" + ".".join(map(str, VERSION)), exiftool=programs.exiftool, ffmpeg=programs.ffmpeg)
+    return About(version=f"v{VERSION_TEXT}", exiftool=programs.exiftool, ffmpeg=programs.ffmpeg)
 
 
 def storage(disk: DiskUsage) -> Storage:
@@ -209,3 +215,45 @@ class VersionCheck(Wire):
 
 def version_check(note: Mapping[str, str]) -> VersionCheck:
     return VersionCheck(checked_at=note.get("checkedAt"), release_version=note.get("releaseVersion"))
+
+
+class VersionSeen(Wire):
+    """A version that this server has been, and since when."""
+
+    id: str
+    version: str
+    created_at: WireTime
+
+
+def version_seen(seen: Seen) -> VersionSeen:
+    return VersionSeen(id=seen.id, version=seen.version, created_at=seen.created_at)
+
+
+class ApkLinks(Wire):
+    """Immich's app for Android, by processor."""
+
+    arm64v8a: Annotated[str, Field(alias="arm64v8a")]
+    armeabiv7a: Annotated[str, Field(alias="armeabiv7a")]
+    universal: str
+    x86_64: Annotated[str, Field(alias="x86_64")]
+
+
+def apk_links() -> ApkLinks:
+    release = f"https://github.com/immich-app/immich/releases/download/v{VERSION_TEXT}"
+    return ApkLinks(
+        arm64v8a=f"{release}/app-arm64-v8a-release.apk",
+        armeabiv7a=f"{release}/app-armeabi-v7a-release.apk",
+        universal=f"{release}/app-release.apk",
+        x86_64=f"{release}/app-x86_64-release.apk",
+    )
+
+
+class ReverseGeocodingState(Wire):
+    """Which gazetteer there is. It came with the installation, so that it was imported at no time."""
+
+    last_update: str | None = None
+    last_import_file_name: str | None
+
+
+def reverse_geocoding_state() -> ReverseGeocodingState:
+    return ReverseGeocodingState(last_import_file_name=DATA_FILE.name)

@@ -83,6 +83,14 @@ class UserSeen(Wire):
     profile_changed_at: WireTime
 
 
+class ProfileImage(Wire):
+    """A new picture of somebody."""
+
+    user_id: str
+    profile_image_path: str
+    profile_changed_at: WireTime
+
+
 class MyUpdate(Wire):
     """What people change about themselves."""
 
@@ -143,6 +151,12 @@ class Onboarding(Wire):
     """Whether the first steps were shown."""
 
     is_onboarded: StrictBool
+
+
+def profile_image_seen(user: User) -> ProfileImage:
+    return ProfileImage(
+        user_id=user.id, profile_image_path=user.profile_image_path, profile_changed_at=user.profile_changed_at
+    )
 
 
 def user_admin(user: User) -> UserAdmin:

@@ -26,6 +26,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "uuid_version": ("uuid", "Invalid UUID"),
     "uuid_parsing": ("uuid", "Invalid UUID"),
     "email": ("email", "Invalid email address"),
+    "iso_date": ("date", "Invalid ISO date"),
     "datetime_parsing": ("datetime", "Invalid ISO datetime"),
     "datetime_from_date_parsing": ("datetime", "Invalid ISO datetime"),
 }

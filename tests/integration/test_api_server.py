@@ -1,7 +1,7 @@
 """What the server says of itself, what it says when it cannot answer, and what every answer carries."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from cluster.db.tables.asset import Asset, AssetExif
 from cluster.names import QueueName
 from serve_app.routers import health
 from serve_app.services import queues
+from serve_app.services.version_history import note_version
 from serve_app.wire.server import human_size
 from tests.api_client import ADMIN, ApiClient, api_client
 from tests.published_api import published_api
@@ -23,6 +24,11 @@ AN_ID = "0f7e0d4c-3c3c-4f0e-9d3c-1d2f3a4b5c6d"
 def api(database_url: str, tmp_path: Path) -> Iterator[ApiClient]:
     with api_client(database_url, tmp_path / "media") as client:
         yield client
+
+
+@pytest.fixture
+def admin(api: ApiClient) -> ApiClient:
+    return api.sign_up()
 
 
 def test_what_anybody_may_know(api: ApiClient) -> None:
@@ -270,3 +276,63 @@ def test_health_says_so_when_the_database_is_away(api: ApiClient, monkeypatch: p
     monkeypatch.setattr(health, "controller_lives", away)
     answer = api.get("/health")
     assert (answer.status_code, answer.json()) == (503, {"message": "The database does not answer"})
+
+
+def test_a_server_remembers_which_versions_it_has_been(admin: ApiClient) -> None:
+    services = admin.services
+    assert admin.get("/server/version-history").json() == []
+    began = services.clock.now()
+    for version, days in (((3, 0, 0), 0), ((3, 1, 0), 1), ((3, 1, 0), 2), ((3, 0, 0), 3)):
+        with services.database.session() as session:
+            note_version(session, began + timedelta(days=days), version)
+    seen = admin.get("/server/version-history").json()
+    assert [(one["version"], one["createdAt"][:10]) for one in seen] == [
+        ("3.0.0", "2026-03-04"),
+        ("3.1.0", "2026-03-02"),
+        ("3.0.0", "2026-03-01"),
+    ]
+    assert len({one["id"] for one in seen}) == 3
+    assert admin.with_headers().get("/server/version-history").status_code == 401
+
+
+def test_where_the_app_for_android_lies(admin: ApiClient) -> None:
+    links = admin.get("/server/apk-links").json()
+    release = "https://github.com/immich-app/immich/releases/download/v3.1.0/app"
+    assert links["universal"] == f"{release}-release.apk"
+    assert links["arm64v8a"] == f"{release}-arm64-v8a-release.apk"
+
+
+def test_the_gazetteer_came_with_the_installation(admin: ApiClient) -> None:
+    path = "/system-metadata/reverse-geocoding-state"
+    assert admin.get(path).json() == {"lastUpdate": None, "lastImportFileName": "places.npz"}
+    assert admin.other_user().get(path).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/users/me/license", "/server/license"])
+def test_no_product_key_counts_here(admin: ApiClient, path: str) -> None:
+    key = {"licenseKey": "IMSV-" + "-".join(["AbC1"] * 8), "activationKey": "whatever"}
+    answer = admin.put(path, key)
+    assert (answer.status_code, answer.json()) == (400, {"message": "Invalid license key"})
+    answer = admin.put(path, {**key, "licenseKey": "IMSV-AbC1"})
+    pattern = "/^IM(SV|CL)(-[\\dA-Za-z]{4}){8}$/"
+    assert answer.json()["errors"][0]["message"] == f"Invalid string: must match pattern {pattern}"
+    answer = admin.get(path)
+    assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+    assert admin.delete(path).status_code == 204
+    assert admin.get("/users/me").json()["license"] is None
+    assert admin.get("/server/about").json()["licensed"] is False
+    stranger = admin.other_user()
+    assert stranger.get(path).status_code == (403 if path.startswith("/server") else 404)
+
+
+def test_no_account_is_linked_to_another_server(admin: ApiClient) -> None:
+    assert admin.post("/admin/auth/unlink-all").status_code == 204
+    assert admin.get("/users/me").status_code == 200
+    assert admin.other_user().post("/admin/auth/unlink-all").status_code == 403
+
+
+def test_the_first_steps_are_shown_once_more(admin: ApiClient) -> None:
+    path = "/users/me/onboarding"
+    assert admin.put(path, {"isOnboarded": True}).json() == {"isOnboarded": True}
+    assert admin.delete(path).status_code == 204
+    assert admin.get(path).json() == {"isOnboarded": False}

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, CompoundSelect, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
-from cluster.db.dialects import unindexed
+from cluster.db.dialects import day_of, unindexed
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile, AssetMetadata, Library
 from cluster.db.tables.user import User
 from cluster.db.upsert import upsert
@@ -209,6 +209,19 @@ def count_by_type(
     conditions.append(Asset.deleted_at.is_not(None) if trashed else Asset.deleted_at.is_(None))
     counted = session.execute(select(Asset.type, func.count()).where(*conditions).group_by(Asset.type))
     return {row[0]: row[1] for row in counted}
+
+
+def count_by_day(session: Session, owner_id: str, date: Any, start: datetime, end: datetime) -> dict[str, int]:
+    """`2024-03-05` → how many of the user's timeline and archive, from `start` to before `end`; no day is empty.
+    `date`: the column to go by."""
+    day = day_of(date)
+    counted = (
+        select(day, func.count())
+        .where(Asset.owner_id == owner_id, Asset.visibility.in_([TIMELINE, ARCHIVE]), Asset.deleted_at.is_(None))
+        .where(date >= start, date < end)
+        .group_by(day)
+    )
+    return {row[0]: row[1] for row in session.execute(counted)}
 
 
 def ids_where(session: Session, ids: Collection[str], conditions: Iterable[ColumnElement[bool]]) -> set[str]:

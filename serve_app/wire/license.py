@@ -1,0 +1,22 @@
+"""Product keys in Immich's spelling. Source: spec/openapi.json."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, StrictStr
+
+from serve_app.wire.common import Wire, WireTime, like
+
+
+class LicenseKey(Wire):
+    """A key as its owner types it."""
+
+    license_key: Annotated[StrictStr, AfterValidator(like(r"^IM(SV|CL)(-[\dA-Za-z]{4}){8}$"))]
+    activation_key: StrictStr
+
+
+class License(Wire):
+    """A key that counts."""
+
+    license_key: str
+    activation_key: str
+    activated_at: WireTime
