@@ -26,6 +26,7 @@ def create_session(
     body: NewSession, caller: Annotated[Caller, Depends(allow("session.create"))], services: ServicesOf
 ) -> SessionMade:
     """A session for another device, with its token."""
+    sessions.require_session(caller)
     device = Device(body.device_type, body.device_os)
     return session_made(*open_session(services, caller.user_id, device, body.duration))
 

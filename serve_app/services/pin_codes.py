@@ -11,9 +11,8 @@ from cluster.db.tables.user import Session, User
 from cluster.errors import BadRequest
 from serve_app.deps import ELEVATED_FOR, Caller, Services
 from serve_app.services.passwords import hash_password, matches
+from serve_app.services.sessions import require_session
 from serve_app.services.tries import is_right, password_tries, pin_code_tries
-
-NO_SESSION = "This endpoint can only be used with a session token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +68,19 @@ def reset_pin_code(services: Services, caller: Caller, pin_code: str | None, pas
 
 def unlock_session(services: Services, caller: Caller, pin_code: str | None) -> None:
     """This session sees what is locked, for a while. Raises BadRequest, TooManyTries. Blocks."""
-    if caller.session_id is None:
-        raise BadRequest(NO_SESSION)
+    session_id = require_session(caller)
     _check(services, caller, pin_code, None)
     with services.database.session(durable=True) as session:
-        own = session.get(Session, caller.session_id)
+        own = session.get(Session, session_id)
         if own is not None:  # else somebody signed it out meanwhile
             own.pin_expires_at = services.clock.now() + ELEVATED_FOR
 
 
 def lock_session(services: Services, caller: Caller) -> None:
     """Raises BadRequest for an API key. Blocks."""
-    if caller.session_id is None:
-        raise BadRequest(NO_SESSION)
+    session_id = require_session(caller)
     with services.database.session(durable=True) as session:
-        users.lock_sessions(session, caller.user_id, only=caller.session_id)
+        users.lock_sessions(session, caller.user_id, only=session_id)
 
 
 def _check(services: Services, caller: Caller, pin_code: str | None, password: str | None) -> None:

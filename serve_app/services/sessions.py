@@ -46,6 +46,13 @@ def open_session(
     return opened, token
 
 
+def require_session(caller: Caller) -> str:
+    """The session that asks. Raises BadRequest for an API key: what it may do is what it was granted, and no more."""
+    if caller.session_id is None:
+        raise BadRequest("This endpoint can only be used with a session token")
+    return caller.session_id
+
+
 def list_sessions(services: Services, user_id: str) -> list[Session]:
     """Those that have not expired, last used first."""
     with services.database.reader() as session:

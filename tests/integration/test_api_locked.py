@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
+from cluster.db.queries.people import give_first_face
 from cluster.db.tables.asset import AssetFile
-from cluster.db.tables.person import Person
+from cluster.db.tables.person import AssetFace, Person
 from tests.api_client import ADMIN, ApiClient, api_client
 from tests.api_stack import ApiStack
 from tests.api_stack import Person as Caller
@@ -184,6 +185,18 @@ def test_nobody_is_shown_by_a_face_in_it(library: Library) -> None:
     assert refused(library.opened, "PUT", path, featureFaceAssetId=secret)[0] == 400
     library.hide(plain)
     assert face_of(library, person) is None
+
+
+def test_a_face_that_is_found_in_it_stands_for_nobody(library: Library) -> None:
+    secret, plain = library.add(visibility="locked"), library.add()
+    person = add_person(library.stack, library.owner, "Ada", secret, plain)
+    with library.stack.services.database.session() as session:
+        faces = {face.asset_id: face.id for face in session.scalars(select(AssetFace))}
+        give_first_face(session, {person: faces[secret]}, NOON)
+    assert face_of(library, person) is None
+    with library.stack.services.database.session() as session:
+        give_first_face(session, {person: faces[plain]}, NOON)
+    assert face_of(library, person) == faces[plain]
 
 
 def face_of(library: Library, person_id: str) -> str | None:

@@ -133,6 +133,7 @@ def test_no_api_key_is_ever_unlocked(admin: ApiClient) -> None:
     only_sessions = (400, "This endpoint can only be used with a session token")
     assert refused(key, "POST", "/auth/session/unlock", pinCode=PIN) == only_sessions
     assert refused(key, "POST", "/auth/session/lock") == only_sessions
+    assert refused(key, "POST", "/sessions") == only_sessions, "a session may do more than the key"
     assert key.get("/auth/status").json() == {"pinCode": True, "password": True, "isElevated": False}
     assert refused(admin.with_key("asset.read"), "POST", "/auth/pin-code", pinCode=PIN) == (
         403,

@@ -27,6 +27,7 @@ from serve_app.deps import hashed
 from serve_app.events import EventTail, Message
 from serve_app.services.system_config import get_config, save_config
 from tests.api_stack import WHEN, ApiStack, Person, api_stack, served
+from tests.library_rows import add_asset
 from tests.published_api import published_api
 
 WAIT_S = 15
@@ -106,6 +107,23 @@ def test_an_event_is_heard_soon(stack: ApiStack) -> None:
         heard.wait_for(1)
         took_s = time.monotonic() - began
     assert took_s < 0.5
+
+
+def test_nothing_is_told_of_what_is_locked(stack: ApiStack) -> None:
+    """A session hears events whether a PIN code unlocked it or not."""
+    owner = stack.add_person("ann")
+    secret, plain = add_asset(stack, owner, visibility="locked"), add_asset(stack, owner)
+    heard = Heard()
+    with tailed(stack, heard):
+        for name in ("upload_success", "asset_update"):
+            emit(stack, *(NewEvent(name, owner.user_id, {"asset_id": one}) for one in (secret, plain)))
+        heard.wait_for(3)
+    assert secret not in str(heard.messages)
+    assert {message.name for message in heard.messages} == {
+        "on_upload_success",
+        "AssetUploadReadyV2",
+        "on_asset_update",
+    }
 
 
 def test_a_failed_backup_is_told_to_every_admin_and_nobody_else(stack: ApiStack) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, delete, func, insert, or_, select, update
+from sqlalchemy import Select, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text
-from cluster.db.queries.assets import ARCHIVE, TIMELINE, in_pages
+from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE, in_pages
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.person import AssetFace, MergeProposal, Person
 from cluster.db.upsert import upsert
@@ -93,11 +93,12 @@ def _box(face: AssetFace) -> FaceBox:
 
 
 def give_first_face(session: Session, faces: dict[str, str], now: datetime) -> None:
-    """People who have no face that stands for them get this one: person → face."""
+    """People who have no face that stands for them get this one: person → face. Not one in a locked picture."""
     for person_id, face_id in faces.items():
+        locked = exists().where(AssetFace.id == face_id, Asset.id == AssetFace.asset_id, Asset.visibility == LOCKED)
         session.execute(
             update(Person)
-            .where(Person.id == person_id, Person.face_asset_id.is_(None))
+            .where(Person.id == person_id, Person.face_asset_id.is_(None), ~locked)
             .values(face_asset_id=face_id, updated_at=now)
         )
 
