@@ -18,8 +18,9 @@ from cluster.queue.job import Place
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-UNHEARD_S = 5.0
-"""So long after a change, a call from before it that was never heard of has not begun: workers beat after a second."""
+UNHEARD_S = 8.0
+"""So long after a change, a call from before it that was never heard of has not begun. A worker's first beat comes
+after a second; one that has just beaten for another call tells of its next five seconds later; busy ones are late."""
 
 
 class Drainer:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cluster.names import QueueName
-from cluster.settings import RayPort, default_ray_port_base, names_database
+from cluster.settings import RayPort, default_ray_port_base, names_database, read_settings
 from cluster.workers import node_labels, queue_label
 from serve_app.cli import app
 from tests.programs import program
@@ -20,6 +20,8 @@ from tests.shared_media import REPOSITORY
 
 DEPLOY = REPOSITORY / "cluster" / "deploy"
 BASE = default_ray_port_base(2283)
+ENDS_S = 20
+"""What it takes to end all processes after that."""
 COMMANDS = {info.name or getattr(info.callback, "__name__", "") for info in app.registered_commands}
 VARIABLES = set(re.findall(r"`((?:IMMICH|DB|HELIOSTAT)_[A-Z_]+)`", (REPOSITORY / "cluster" / "README.md").read_text()))
 
@@ -181,6 +183,33 @@ def test_commands_and_ports_are_ours() -> None:
     texts = "".join(path.read_text() for path in DEPLOY.iterdir())
     ports = {int(port) for port in re.findall(r"\b(149\d\d)\b", texts)}
     assert ports == {BASE + RayPort.HEAD, BASE + RayPort.DASHBOARD, BASE + RayPort.DASHBOARD_AGENT}
+
+
+def test_a_machine_that_is_told_to_stop_has_time_to_drain() -> None:
+    """Whoever runs the commands sends them SIGTERM first, and kills no sooner than they end by themselves."""
+    of_pods = {group["template"]["spec"]["terminationGracePeriodSeconds"] for group in kuberay_groups()}
+    services = read("compose.yaml")["services"]
+    of_services = {int(services[name]["stop_grace_period"].removesuffix("s")) for name in ("api", "photos", "videos")}
+    units = "".join((DEPLOY / f"heliostat-{one}.service").read_text() for one in ("up", "node"))
+    of_units = {int(seconds) for seconds in re.findall(r"^TimeoutStopSec=(\d+)$", units, re.M)}
+    settings = read_settings({"IMMICH_MEDIA_LOCATION": "/data"})
+    needed = max(settings.leave_s, settings.stop_s) + ENDS_S
+    assert len(of_units) > 0
+    assert min(of_pods | of_services | of_units) > needed
+    for group in kuberay_groups():  # a shell in between would keep the signal for itself
+        assert "lifecycle" not in container(group)
+        assert container(group)["command"][0] == "heliostat" or "exec heliostat " in container(group)["command"][-1]
+
+
+def test_a_machine_of_the_clusters_file_is_drained_before_its_ray_is_stopped() -> None:
+    cluster_file = yaml.safe_load((REPOSITORY / "ray-cluster.yaml").read_text())
+    stop, start = cluster_file["worker_start_ray_commands"]
+    leave, ended = stop.split(";")
+    assert ended.strip().endswith("ray stop")
+    assert "RAY_AUTH_MODE=token" in leave
+    head, address = re.findall(r"\$RAY_HEAD_IP:(\d+) .*:(\d+) \d+ wait$", leave)[0]
+    assert f"--address=$RAY_HEAD_IP:{head}" in start
+    assert f"--node-manager-port={address}" in start
 
 
 def test_the_compose_file_names_only_what_it_has() -> None:

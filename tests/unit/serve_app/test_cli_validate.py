@@ -62,8 +62,8 @@ BROKEN = {
     ),
     "a dashboard for everybody": Broken(
         (
-            "  - ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token",
-            "  - ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token ray start --dashboard-host=0.0.0.0 ;",
+            "    ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token",
+            "    ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token ray start --dashboard-host=0.0.0.0 ;",
         ),
         "- >-",
         "worker_start_ray_commands.1",
@@ -79,8 +79,8 @@ BROKEN = {
     ),
     "no token": Broken(
         (
-            "worker_start_ray_commands:\n  - ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token",
-            "worker_start_ray_commands:\n  - ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=disabled",
+            "    ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=token",
+            "    ~/heliostat/.venv/bin/ray stop\n  - >-\n    RAY_AUTH_MODE=disabled",
         ),
         "- >-",
         "worker_start_ray_commands.1",

@@ -11,6 +11,7 @@ from cluster.loops.submitter import Call
 from cluster.names import JobName, QueueName
 from cluster.queue.job import JobSpec, Place, asset_job
 from cluster.queue.states import JobState
+from tasks.ray_worker import EVERY_S, FIRST_BEAT_S
 from tests.fakes import Loops
 
 ENCODE, MAINTAIN = JobName.ASSET_ENCODE_VIDEO, JobName.USER_DELETE_CHECK
@@ -91,6 +92,11 @@ def test_a_call_that_did_not_begin_is_submitted_anew_when_other_nodes_are_there(
     bench.loops.seconds += UNHEARD_S
     bench.drainer.tick()
     assert bench.loops.submitter.cancelled == [waits.call_id]
+
+
+def test_a_call_that_has_begun_is_heard_of_before_it_counts_as_waiting() -> None:
+    """Or it would be done twice, once for nothing."""
+    assert UNHEARD_S > FIRST_BEAT_S + EVERY_S
 
 
 def test_jobs_that_are_rows_stay_where_the_database_is() -> None:
