@@ -2,6 +2,8 @@
 is well again. Counted by `job_statistic`, which counts in the transaction that saves a result.
 """
 
+import contextlib
+import os
 import signal
 import threading
 import time
@@ -16,7 +18,7 @@ import pytest
 
 from cluster.storage.layout import StorageLayout
 from cluster.storage.sweep import OLD, STRAY, sweep_strays
-from serve_app.client import sha1_hex
+from serve_app.client import ApiRefused, sha1_hex
 from tests.e2e.photos import make_photos
 from tests.e2e.private_network import Machine, private_network
 from tests.e2e.real_nodes import RealNode, real_node
@@ -33,6 +35,7 @@ VIDEOS, VIDEO_S = 6, 150
 WORK = ("AssetEncodeVideo", "AssetGenerateThumbnails")
 """Any of these is out on the node when the fault comes: a call that beats, or a short one that nobody has heard of."""
 WAIT_S, DONE_S = 180.0, 420.0
+LATE = 16
 AT_ONCE = 8
 """Photos for two nodes, so that both get some."""
 
@@ -74,29 +77,45 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a node and what, `AWAY_S` later, ends it; None: nobody has to."""
+    """What happens and what, `AWAY_S` later, ends it; None: nobody has to. `rejoins`: the struck node loses its Ray."""
 
     strike: Callable[[Cluster], None]
     end: Callable[[Cluster], None] | None = None
+    rejoins: bool = True
+
+
+def kill_part(of: RealStack | RealNode, *titles: str) -> None:
+    """Kill its first process that is called so."""
+    found: list[int] = []
+
+    def seen() -> bool:
+        found.extend(pid for pid, title in of.processes().items() if any(name in title for name in titles))
+        return bool(found)
+
+    wait_until(seen, WAIT_S, f"a process called {titles}", of.still_runs, 0.002)
+    kill(found[0])
 
 
 FAULTS = {
-    "its raylet killed": Fault(lambda cluster: kill(cluster.struck.raylet())),
-    "frozen for 120 s": Fault(
+    "a worker killed": Fault(lambda cluster: kill_part(cluster.struck, *map("ray::{}".format, WORK)), rejoins=False),
+    "the controller killed": Fault(lambda cluster: kill_part(cluster.stack, "ray::ControllerActor"), rejoins=False),
+    "Ray's head killed": Fault(lambda cluster: kill_part(cluster.stack, "gcs_server")),
+    "a node's raylet killed": Fault(lambda cluster: kill(cluster.struck.raylet())),
+    "a node frozen for 120 s": Fault(
         lambda cluster: cluster.struck.freeze(), lambda cluster: cluster.struck.freeze(signal.SIGCONT)
     ),
-    "cut off for 120 s": Fault(lambda cluster: cluster.machine.cut(), lambda cluster: cluster.machine.heal()),
+    "a node cut off for 120 s": Fault(lambda cluster: cluster.machine.cut(), lambda cluster: cluster.machine.heal()),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_an_import_survives_a_node_that_has(
-    cluster: Cluster, name: str, tmp_path: Path, report: Callable[[str], None]
-) -> None:
+def test_an_import_survives(cluster: Cluster, name: str, tmp_path: Path, report: Callable[[str], None]) -> None:
     stack, node, fault = cluster.stack, cluster.struck, FAULTS[name]
-    seed = 400 + list(FAULTS).index(name)
+    row = list(FAULTS).index(name)
+    seed = 400 + row
     before, photos_before, joined = Tallied.of(stack), stack.count(), node.times_joined
-    paths = [make_video(tmp_path / f"video_{number}.avi", 100 * seed + number, VIDEO_S) for number in range(VIDEOS)]
+    length_s = VIDEO_S + row  # of two that are the same the second is not taken
+    paths = [make_video(tmp_path / f"video_{number}.avi", number, length_s) for number in range(VIDEOS)]
     photos = make_photos(tmp_path / "photos", PHOTOS, seed, SIZE)
     stack.client.command("thumbnailGeneration", "pause")
     for path in paths:
@@ -117,7 +136,8 @@ def test_an_import_survives_a_node_that_has(
         except AssertionError as error:
             raise AssertionError(f"{error}\n{describe(stack)}") from error
         done_s = time.monotonic() - struck_s
-        wait_until(lambda: node.times_joined > joined, WAIT_S, "the node to join again", node.still_runs)
+        if fault.rejoins:
+            wait_until(lambda: node.times_joined > joined, WAIT_S, "the node to join again", node.still_runs)
         joined_s = time.monotonic() - struck_s
     finally:
         if end.is_alive():
@@ -133,14 +153,47 @@ def test_an_import_survives_a_node_that_has(
     }
     strays = strays_in(stack)
     counted = Tallied.of(stack).since(before)
+    again = f"node joined again {joined_s:.0f}, " if fault.rejoins else ""
     report(
-        f"node {name} · {counted.judged(expected)} · heard of there until then: {dict(there)}"
+        f"{name} · {counted.judged(expected)} · heard of there until then: {dict(there)}"
         f" · files of late results that never came into place: {len(strays)} · seconds from the fault: all work done "
-        f"elsewhere {done_s:.0f}, node joined again {joined_s:.0f}, first job there {works_s:.0f}"
+        f"elsewhere {done_s:.0f}, {again}first job there {works_s:.0f} · load {os.getloadavg()[0]:.0f}"
     )
     counted.must_be(expected)
     assert sweep_strays(StorageLayout(stack.media), datetime.now(UTC) + 2 * OLD) == len(strays)
     assert_complete(stack, Recovery(every_photo, photos_before, 0.0, done_s))
+
+
+def test_a_result_that_comes_when_the_lease_is_gone_is_refused(
+    cluster: Cluster, tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    """Somebody cancels what is worked on and has it done anew. The workers know of neither and give their results."""
+    stack, client = cluster.stack, cluster.stack.client
+    before, photos_before = Tallied.of(stack), stack.count()
+    client.command("thumbnailGeneration", "pause")
+    ids = {upload(stack, photo): photo for photo in make_photos(tmp_path, LATE, 490, SIZE)}
+    done = {"AssetExtractMetadata": LATE}
+    wait_until(lambda: Tallied.of(stack).since(before).has(done), WAIT_S, "metadata", stack.still_runs)
+    client.command("thumbnailGeneration", "resume")
+    active = "SELECT id FROM job WHERE state = 'active' AND name = 'AssetGenerateThumbnails'"
+    wait_until(lambda: bool(rows(stack, active)) and bool(strays_in(stack)), WAIT_S, "thumbnails", every_s=0.002)
+    cancelled = [job_id for (job_id,) in rows(stack, active)]
+    for job_id in cancelled:
+        with contextlib.suppress(ApiRefused):  # it has ended meanwhile
+            client.call("DELETE", f"/queues/thumbnailGeneration/running/{job_id}")
+    stack.wait_until_idle(DONE_S)
+    client.command("thumbnailGeneration", "start", False)
+    stack.wait_until_idle(DONE_S)
+    expected = dict.fromkeys(("AssetExtractMetadata", "AssetGenerateThumbnails"), LATE)
+    strays, counted = strays_in(stack), Tallied.of(stack).since(before)
+    report(
+        f"{len(cancelled)} jobs cancelled while they were worked on, and begun anew · {counted.judged(expected)} · "
+        f"files of late results that never came into place: {len(strays)}"
+    )
+    counted.must_be(expected)
+    assert counted.refused > 0
+    assert sweep_strays(StorageLayout(stack.media), datetime.now(UTC) + 2 * OLD) == len(strays)
+    assert_complete(stack, Recovery(ids, photos_before, 0.0, 0.0))
 
 
 POSTGRES = {"restarted": 0.5, "away for 60 s": 60.0}
@@ -206,8 +259,11 @@ class Tallied:
             f"attempts counted {dict(self.attempts)}"
         )
 
+    def has(self, expected: dict[str, int]) -> bool:
+        return {name: self.done[name] for name in expected} == expected
+
     def must_be(self, expected: dict[str, int]) -> None:
-        assert {name: self.done[name] for name in expected} == expected
+        assert self.has(expected), self.done
 
 
 def upload(stack: RealStack, path: Path) -> str:
