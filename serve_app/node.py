@@ -1,5 +1,5 @@
 """`heliostat node`: this machine's Ray, joined to a cluster's head; watched, brought back, drained, ended. It never
-joins itself, since who has joined dies with Ray.
+joins itself, since who has joined dies with Ray. On an api machine it also keeps the API that needs no Ray.
 """
 
 import json
@@ -40,6 +40,7 @@ from cluster.settings import (
 from cluster.stack import Stack
 from cluster.storage.mounts import marker_present
 from cluster.workers import worker_label
+from serve_app.stand_in import StandIn
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class NodeSupervisor:
         self._labels = labels_of_node(environ)
         self._head = host_and_port(address)
         self._stack = Stack(settings, environ, head=False)
+        self._stand_in = StandIn(self._stack.environment, worker_label(WorkerName.API) in self._labels)
         self._stopping, self._at_once = threading.Event(), threading.Event()
         self._address = ""
 
@@ -90,6 +92,7 @@ class NodeSupervisor:
             self._leave()
         finally:
             started_s = time.monotonic()
+            self._stand_in.end()
             ended = self._stack.end_everything()
             log.info("left the cluster: stopped %d processes in %.1f s", ended, time.monotonic() - started_s)
 
@@ -105,12 +108,17 @@ class NodeSupervisor:
         facts = self._wait_for_facts()
         if self._stopping.is_set():
             return
-        refuse_unless_same(facts_here(self._settings), facts, self._labels)
+        try:
+            refuse_unless_same(facts_here(self._settings), facts, self._labels)
+        except JoinRefused:  # another version's database, or no media folder: then it may take nothing either
+            self._stand_in.end()
+            raise
         head = self._head_address
         self._stack.launch(node_command(self._settings, head, host, self._labels))
         self._address = f"{host}:{self._settings.ray_port(RayPort.NODE_MANAGER)}"
         log.info("joined %s as %s after %.1f s", head, self._settings.node_name, time.monotonic() - started_s)
         log.info("%-14s %s", "serves", ", ".join(self._labels))
+        self._stand_in.keep()
 
     @property
     def _head_address(self) -> str:
@@ -160,6 +168,7 @@ class NodeSupervisor:
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
+            self._stand_in.keep()
             wrong = [f"{name} died" for name in self._stack.dead_parts()]
             if not marker_present(self._settings.media_root, self._settings.ignore_mount_check_errors):
                 wrong.append("the media folder is not mounted any more")
