@@ -76,16 +76,18 @@ class SocketServer:
             except Exception:
                 log.exception("cannot send %s", message.name)  # the others must still go
 
-    async def _connect(self, connection: str, environ: Mapping[str, Any], _credentials: object = None) -> bool:
+    async def _connect(self, connection: str, environ: Mapping[str, Any], _credentials: object = None) -> None:
         listener = await self._authenticate(environ["asgi.scope"])
         if listener is None:
             await self._server.emit("error", "unauthorized", to=connection)
-            return False
+            # Not by returning False: the library would add a reason, which the official client takes for nonsense and
+            # comes again and again.
+            await self._server.disconnect(connection)
+            return
         await self._server.enter_room(connection, listener.user_id)
         if listener.session_id is not None:
             await self._server.enter_room(connection, listener.session_id)
         await self._server.emit("on_server_version", self._version, to=connection)
-        return True
 
 
 def add_sockets(app: FastAPI, services: Services, version: Mapping[str, object]) -> None:

@@ -2,11 +2,13 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.api_stack import ApiStack, Person, api_stack, served
+from tests.camera import photo
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +32,13 @@ def join(stack: ApiStack) -> Callable[..., Person]:
         return stack.add_person(f"person-{uuid.uuid4().hex[:8]}", **given)
 
     return add
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with the photos `a.jpg` and `b.jpg`."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photo())
+    (folder / "b.jpg").write_bytes(photo(1500, 1000))
+    return folder
