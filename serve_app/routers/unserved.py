@@ -25,7 +25,6 @@ LATER = (
     "/activities",
     "/search/large-assets",
     "/shared-links",
-    "/sync",
     "/assets/copy",
     "/assets/metadata",
     "/assets/{id}/metadata",

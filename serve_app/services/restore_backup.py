@@ -16,6 +16,7 @@ from cluster.db import postgres_copies as postgres
 from cluster.db import sqlite_copies as sqlite
 from cluster.db.engine import Database
 from cluster.db.migrations import check_origin, migrate
+from cluster.db.queries.sync_changes import begin_again
 from cluster.db.tables.job import Job
 from cluster.errors import BadRequest
 from cluster.names import JobName
@@ -128,7 +129,8 @@ def _restore_sqlite(url: str, backup: Path, stamp: str, tell: Tell) -> str:
 
 
 def _bring_up_to_date(url: str, tell: Tell) -> None:
-    """The schema is this version's, and the job that wrote the backup, which was running, does not run again."""
+    """The schema is this version's, the job that wrote the backup, which was running, does not run again, and clients
+    that were told of what came after the backup begin anew."""
     database = Database(url)
     try:
         check_origin(database.durable)
@@ -136,5 +138,6 @@ def _bring_up_to_date(url: str, tell: Tell) -> None:
         migrate(database.durable)
         with database.session(durable=True) as session:
             session.execute(delete(Job).where(Job.name == JobName.DATABASE_BACKUP))
+            begin_again(session.connection())
     finally:
         database.close()

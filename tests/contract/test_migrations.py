@@ -13,9 +13,18 @@ from cluster.db import tables
 from cluster.db.engine import Database
 from cluster.db.migrations import downgrade, migrate
 from cluster.db.tables.base import Base
+from cluster.db.tables.sync_triggers import remove_triggers
 
 assert tables  # importing them completes the metadata
 BOOKKEEPING = {"alembic_version"}
+ADD_USER = (
+    'INSERT INTO "user" (id, email, name, password, is_admin, avatar_color, profile_image_path, profile_changed_at, '
+    "should_change_password, quota_usage_bytes, status, is_onboarded, preferences, created_at, updated_at) "
+    "VALUES ('u', 'u', '', '', false, '', '', '2026-01-01 00:00:00.000000', false, 0, 'active', false, '{}', "
+    "'2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')"
+)
+OF_USER = {"user": "", "account": "u", "preferences": "u", "onboarding": "u"}
+"""What clients are told of a user's row, and whom it concerns."""
 
 
 @pytest.fixture
@@ -72,7 +81,7 @@ def test_migrating_twice_keeps_what_is_there(database: Database) -> None:
         session.execute(text("INSERT INTO system_metadata (key, value) VALUES ('a', '{}')"))
     migrate(database.durable)
     with database.reader() as session:
-        assert session.execute(text("SELECT count(*) FROM system_metadata")).scalar() == 1
+        assert session.execute(text("SELECT count(*) FROM system_metadata WHERE key = 'a'")).scalar() == 1
         if database.is_sqlite:
             assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
@@ -87,10 +96,7 @@ def test_assets_survive_the_way_to_the_jobs_page_and_back(database: Database) ->
     migrate(database.durable, "0002")
     with database.session() as session:
         for statement in (
-            'INSERT INTO "user" (id, email, name, password, is_admin, avatar_color, profile_image_path, '
-            "profile_changed_at, should_change_password, quota_usage_bytes, status, is_onboarded, preferences, "
-            "created_at, updated_at) VALUES ('u', 'u', '', '', false, '', '', '2026-01-01 00:00:00.000000', false, 0, "
-            "'active', false, '{}', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')",
+            ADD_USER,
             *(
                 "INSERT INTO asset (id, owner_id, type, original_path, original_file_name, checksum, "
                 "checksum_algorithm, file_created_at, file_modified_at, local_date_time, is_favorite, is_offline, "
@@ -110,6 +116,73 @@ def test_assets_survive_the_way_to_the_jobs_page_and_back(database: Database) ->
     for step in (migrate, lambda engine: downgrade(engine, "0002"), migrate):
         step(database.durable)
         assert assets() == before
+
+
+def changes(database: Database) -> set[tuple[object, ...]]:
+    with database.reader() as session:
+        found = session.execute(text("SELECT entity, key, scope, deleted_at IS NULL FROM sync_change"))
+        return {tuple(row) for row in found}
+
+
+def test_rows_that_came_before_the_sync_are_told_and_so_are_those_that_come_after(database: Database) -> None:
+    migrate(database.durable, "0005")
+    library = (
+        "INSERT INTO library (id, owner_id, name, import_paths, exclusion_patterns, created_at, updated_at) "
+        "VALUES ('l', 'u', '', '[]', '[]', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')"
+    )
+    add_album = (
+        'INSERT INTO album (id, owner_id, name, description, "order", is_activity_enabled, created_at, updated_at) '
+        "VALUES ('{}', 'u', '', '', 'desc', true, '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000')"
+    )
+    with database.session() as session:
+        for statement in (ADD_USER, library, add_album.format("old")):
+            session.execute(text(statement))
+    migrate(database.durable)
+    of_user = {(entity, "u", scope, True) for entity, scope in OF_USER.items()}
+    of_album = {("album", "{}", "{}", True), ("album_access", "{}/u", "u", True), ("album_user", "{}/u", "{}", True)}
+
+    def lines(album: str) -> set[tuple[object, ...]]:
+        return {(entity, key.format(album), scope.format(album), there) for entity, key, scope, there in of_album}
+
+    assert changes(database) == of_user | lines("old")
+    with database.session() as session:
+        session.execute(text(add_album.format("new")))
+        session.execute(text("DELETE FROM album WHERE id = 'old'"))
+    gone = ("album_access", "old/u", "u", False)
+    assert changes(database) == of_user | lines("new") | {gone}
+    migrate(database.durable)
+    assert changes(database) == of_user | lines("new") | {gone}
+
+
+def test_triggers_of_another_version_are_replaced(database: Database) -> None:
+    migrate(database.durable)
+    with database.durable.begin() as connection:
+        remove_triggers(connection)
+        connection.execute(text("UPDATE system_metadata SET value = '{}' WHERE key = 'sync-triggers'"))
+    migrate(database.durable)
+    with database.session() as session:
+        session.execute(text(ADD_USER))
+    assert {line[0] for line in changes(database)} == set(OF_USER)
+
+
+def test_a_dump_of_another_server_makes_clients_begin_anew(database: Database) -> None:
+    """Its transactions have numbers that are still to come here."""
+    migrate(database.durable)
+    with database.session() as session:
+        session.execute(text(ADD_USER))
+        session.execute(
+            text(
+                "INSERT INTO session (id, token_sha256, user_id, device_type, device_os, is_pending_sync_reset, "
+                "created_at, updated_at) VALUES ('s', '', 'u', '', '', false, '2026-01-01 00:00:00.000000', "
+                "'2026-01-01 00:00:00.000000')"
+            )
+        )
+        session.execute(text("UPDATE sync_change SET tx = 1000000000000"))
+    migrate(database.durable)
+    with database.reader() as session:
+        pending = session.execute(text("SELECT is_pending_sync_reset FROM session")).scalar_one()
+        ahead = session.execute(text("SELECT count(*) FROM sync_change WHERE tx > 0")).scalar_one()
+    assert (bool(pending), ahead) == ((False, 4) if database.is_sqlite else (True, 0))
 
 
 def test_two_processes_that_start_at_once_migrate_once(empty_database_url: str) -> None:

@@ -25,6 +25,7 @@ from cluster.db.tables.video import VideoEncoding, VideoSegment
 assert tables  # importing them completes the metadata
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TABLES = dict(Base.metadata.tables)
+WRITTEN_BY_TRIGGERS = {"sync_change", "system_metadata"}
 STAMPS = {"created_at": NOON, "updated_at": NOON}
 
 
@@ -73,8 +74,9 @@ def an_asset_in_everything(session: Session) -> None:
 
 
 def rows(session: Session) -> dict[str, int]:
-    """How many rows each table has, those without any left out."""
-    counted = {name: session.scalar(select(func.count()).select_from(table)) for name, table in TABLES.items()}
+    """How many rows each table has, those without any left out; but for what the triggers write."""
+    tables = {name: table for name, table in TABLES.items() if name not in WRITTEN_BY_TRIGGERS}
+    counted = {name: session.scalar(select(func.count()).select_from(table)) for name, table in tables.items()}
     return {name: count for name, count in counted.items() if count}
 
 

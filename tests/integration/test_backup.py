@@ -24,6 +24,7 @@ from cluster.db.migrations import UnknownSchema
 from cluster.db.postgres_copies import connection_words, database_name
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.job import Job
+from cluster.db.tables.user import Session as SignedIn
 from cluster.errors import BadRequest, HeliostatError, ProgramMissing
 from cluster.names import JobName
 from cluster.queue.states import JobState
@@ -87,6 +88,9 @@ def names(database: Database) -> list[str]:
 
 def test_a_backup_restores_to_what_was_there_then(server: InlineServer, tmp_path: Path) -> None:
     then = names(server.database)
+    with server.database.session() as session:
+        times = {"created_at": server.clock.now(), "updated_at": server.clock.now()}
+        session.add(SignedIn(id="phone", token_sha256="", user_id=server.owner, **times))
     backup = back_up(server)
     server.add_asset("later.jpg", b"later")
 
@@ -96,6 +100,8 @@ def test_a_backup_restores_to_what_was_there_then(server: InlineServer, tmp_path
     assert len(then) == ASSETS
     with server.database.reader() as session:
         assert list(session.scalars(select(Job.name))) == []  # the job that wrote the backup was active in it
+        # a phone may have been told of what came after the backup
+        assert list(session.scalars(select(SignedIn.is_pending_sync_reset))) == [True]
     other = Database(f"sqlite:///{kept}" if server.database.is_sqlite else with_name(server, kept))
     assert "later.jpg" in names(other)
     other.close()

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from cluster.db.tables.asset import Asset, Library
 from cluster.db.tables.job import Event
 from cluster.db.tables.memory import Memory, MemoryAsset
 from cluster.db.tables.person import AssetFace, Person
+from cluster.db.tables.sync import SyncChange
 from cluster.db.tables.tag import Tag, TagAsset
 from cluster.db.tables.user import Session, User
 from cluster.names import JobName, QueueName
@@ -143,6 +144,23 @@ def test_what_only_tells_of_the_past_goes_to_the_last_row(stack: Stack, monkeypa
     run(stack, JobName.AUDIT_TABLE_CLEANUP)
 
     assert [kind for kind, _ in stack.events()] == ["new"]
+
+
+def test_clients_are_told_for_a_month_of_what_is_gone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clean_up_history, "ROWS_PER_TICK", 2)
+    with stack.database.session() as session:
+        session.execute(delete(SyncChange))
+
+    def line(key: str, days_ago: float | None) -> SyncChange:
+        deleted_at = None if days_ago is None else stack.clock.now() - timedelta(days=days_ago)
+        return SyncChange(tx=0, entity="asset", key=key, scope=stack.owner, deleted_at=deleted_at)
+
+    add(stack, line("there", None), line("young", 30.9), *(line(f"old {number}", 31.1) for number in range(5)))
+
+    run(stack, JobName.AUDIT_TABLE_CLEANUP)
+
+    with stack.database.reader() as session:
+        assert set(session.scalars(select(SyncChange.key))) == {"there", "young"}
 
 
 def memory(stack: Stack, name: str, days_ago: float, *, saved: bool = False) -> Memory:

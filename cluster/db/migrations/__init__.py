@@ -10,6 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from cluster.db.queries.sync_changes import begin_again_where_time_ran_back
+from cluster.db.tables.sync_triggers import fill, install_triggers, remove_triggers, triggers_are_current
 from cluster.errors import HeliostatError
 
 MIGRATION_LOCK = 0x68656C696F
@@ -18,7 +20,7 @@ MIGRATION_LOCK = 0x68656C696F
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to `revision`, all or nothing. Does nothing when it is there already."""
-    _run(engine, lambda config: command.upgrade(config, revision))
+    _run(engine, lambda connection, config: _upgrade(connection, config, revision))
 
 
 class UnknownSchema(HeliostatError):
@@ -38,15 +40,37 @@ def check_origin(engine: Engine) -> None:
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Take the schema back to `revision`; what the undone changes held is lost."""
-    _run(engine, lambda config: command.downgrade(config, revision))
+    _run(engine, lambda connection, config: _downgrade(connection, config, revision))
 
 
-def _run(engine: Engine, step: Callable[[Config], None]) -> None:
+def _run(engine: Engine, step: Callable[[Connection, Config], None]) -> None:
     with engine.connect() as connection, _exclusively(connection):
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent))
         config.attributes["connection"] = connection
-        step(config)
+        step(connection, config)
+
+
+def _upgrade(connection: Connection, config: Config, revision: str) -> None:
+    """Triggers are off while tables change: SQLite makes a table anew, and trips over those that name the old one."""
+    if not (_is_newest(connection, config) and triggers_are_current(connection)):
+        remove_triggers(connection)
+        command.upgrade(config, revision)
+        if not _is_newest(connection, config):
+            return
+        install_triggers(connection)
+        fill(connection)
+    begin_again_where_time_ran_back(connection)
+
+
+def _downgrade(connection: Connection, config: Config, revision: str) -> None:
+    remove_triggers(connection)
+    command.downgrade(config, revision)
+
+
+def _is_newest(connection: Connection, config: Config) -> bool:
+    found = MigrationContext.configure(connection).get_current_revision()
+    return found == ScriptDirectory.from_config(config).get_current_head()
 
 
 @contextmanager
