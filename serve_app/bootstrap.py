@@ -25,6 +25,7 @@ from cluster.loops.settler import Settler
 from cluster.loops.submitter import Submitter
 from cluster.metrics import Metrics
 from cluster.names import JobName, QueueName
+from cluster.notices import tell_admins
 from cluster.queue.job import Handler, NewJob, Place
 from cluster.queue.statistics import Mark, Readings
 from cluster.queue.store import Transaction
@@ -41,6 +42,7 @@ from cluster.telemetry import follow_config
 from cluster.vectors.exact import ExactVectors
 from cluster.vectors.index import Vectors
 from serve_app.deps import Services
+from serve_app.services.held_queues import HeldQueues
 from serve_app.services.nodes import bench, read_drains
 from tasks import registry
 from tasks.binding import Contexts, bind
@@ -143,12 +145,14 @@ def build_controller(
             why_nobody=nodes.why_nobody,
             bench=lambda node, why: bench(services, node, why),
             restart_controller=restart_controller,
+            tell_of_held=HeldQueues(services, quiet.reason).tick,
             readings=read,
             metrics=metrics,
             scale=None if scaler is None else scaler.tick,
             starting=lambda queue: "" if scaling is None else held_back(queue) or scaling.fleet.starting(queue),
         ),
         on_failed=follow_failure,
+        tell_admins=lambda tx, found: tell_admins(services.store, tx, found, services.clock.now()),
     )
 
 
@@ -199,7 +203,13 @@ def prune_actions(services: Services, before: datetime, limit: int) -> int:
 def build_row_runner(services: Services, beats: Beats) -> RowRunner:
     """What the row_jobs actor holds."""
     handlers = build_handlers(services)
-    settler = Settler(services.store, handlers, follow, on_failed=follow_failure)
+    settler = Settler(
+        services.store,
+        handlers,
+        follow,
+        on_failed=follow_failure,
+        tell_admins=lambda tx, found: tell_admins(services.store, tx, found, services.clock.now()),
+    )
     settings = services.settings
     return RowRunner(services.store, settler, handlers, settings.database_url, beats, settings.node_name)
 

@@ -8,18 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from cluster.db.changes import Changes
 from cluster.db.engine import Database
-from cluster.db.queries import assets, events, users
+from cluster.db.queries import assets, events, notifications
 from cluster.db.queries.asset_details import AssetDetails, details_of
 from cluster.db.queries.events import StoredEvent
 from cluster.db.tables.asset import Asset, AssetExif
+from cluster.db.tables.notification import Notification
+from cluster.notices import EVENT as NOTIFICATION
 from serve_app.wire.asset import NOT_ASKED, asset_response, upload_ready
 from serve_app.wire.common import Wire
-from serve_app.wire.notification import failed_job_notification
+from serve_app.wire.notification import notification_seen
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ class Happened:
     asset: Asset | None
     exif: AssetExif | None
     details: AssetDetails = NOT_ASKED
-    admins: Sequence[str] = ()
-    """Ids, for an event that concerns them."""
+    notification: Notification | None = None
+    """Where the event is about one that is still there."""
 
 
 Bell = Callable[[Happened], Sequence[Message]]
@@ -100,11 +101,12 @@ def to_everyone(name: str, key: str | None = None) -> Bell:
     return lambda happened: [Message(name, None, () if key is None else (happened.event.data[key],))]
 
 
-def job_failed(happened: Happened) -> Sequence[Message]:
-    """Every admin gets a notification; they are not kept, so clients find none when they ask for a list."""
-    name, reason = happened.event.data["name"], happened.event.data["message"]
-    note = failed_job_notification(name, reason, datetime.now(UTC))
-    return [Message("on_notification", admin, (wire_json(note),)) for admin in happened.admins]
+def notified(happened: Happened) -> Sequence[Message]:
+    """The one whom it is for hears what they find in their list."""
+    if happened.notification is None:
+        return ()
+    seen = notification_seen(happened.notification)
+    return (Message("on_notification", happened.notification.user_id, (wire_json(seen),)),)
 
 
 BELLS: Mapping[str, Bell] = {
@@ -121,16 +123,12 @@ BELLS: Mapping[str, Bell] = {
     "new_release": to_everyone("on_new_release", "release"),
     "user_delete": to_everyone("on_user_delete", "user_id"),
     "session_delete": to_session("on_session_delete"),
-    "job_failed": job_failed,
+    NOTIFICATION: notified,
 }
 """Event type → what clients hear. Other events are for us alone."""
 
 ABOUT_ASSETS = frozenset({"upload_success", "asset_update"})
 """Events whose asset is read from its row, as it is by now."""
-
-
-ABOUT_SERVER = frozenset({"job_failed"})
-"""Events that concern the admins."""
 
 
 def wire_json(body: Wire) -> dict[str, Any]:
@@ -211,17 +209,16 @@ class EventTail:
             page = events.events_above(session, self._last_id, EVENTS_AT_ONCE)
             if not page:
                 return False
-            found, details, admins = {}, {}, []
+            found, details, told = {}, {}, {}
             if self._listening():
-                if any(event.type in ABOUT_SERVER for event in page):
-                    admins = users.admin_ids(session)
+                told = notifications.by_ids(session, [one for event in page if (one := _notification_id(event))])
                 about = [str(event.data.get("asset_id")) for event in page if event.type in ABOUT_ASSETS]
                 found = assets.assets_with_exif(session, about)
                 # an asset in the locked folder is shown to sessions that are unlocked, when they ask
                 found = {one: row for one, row in found.items() if row[0].visibility != assets.LOCKED}
                 details = details_of(session, [asset for asset, _ in found.values()])
         messages = (
-            [message for event in page for message in messages_of(event, found, details, admins)]
+            [message for event in page for message in messages_of(event, found, details, told)]
             if self._listening()
             else []
         )
@@ -237,7 +234,7 @@ def messages_of(
     event: StoredEvent,
     found: Mapping[str, tuple[Asset, AssetExif | None]],
     details: Mapping[str, AssetDetails],
-    admins: Sequence[str] = (),
+    told: Mapping[str, Notification] = {},
 ) -> Sequence[Message]:
     """What clients hear of an event; nothing for one that we cannot read, since the others must still come."""
     bell = BELLS.get(event.type)
@@ -246,7 +243,12 @@ def messages_of(
     asset_id = str(event.data.get("asset_id"))
     asset, exif = found.get(asset_id, (None, None))
     try:
-        return bell(Happened(event, asset, exif, details.get(asset_id, NOT_ASKED), admins))
+        return bell(Happened(event, asset, exif, details.get(asset_id, NOT_ASKED), told.get(_notification_id(event))))
     except KeyError:
         log.warning("event %d of type %s lacks what it should say: %s", event.event_id, event.type, dict(event.data))
         return ()
+
+
+def _notification_id(event: StoredEvent) -> str:
+    """Empty where it is about something else."""
+    return str(event.data.get("notification_id", ""))

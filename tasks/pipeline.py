@@ -16,6 +16,7 @@ from cluster.queue.job import (
     Lease,
     NewEvent,
     NewJob,
+    Notice,
     Payload,
     Priority,
     Skipped,
@@ -192,7 +193,8 @@ def follow_failure(lease: Lease, attempt: FailedAttempt) -> FollowUps:
     """What the last failure of a job causes. Implements `cluster.loops.settler.OnFailed`."""
     if lease.name not in TOLD_OF_FAILURE:
         return FollowUps()
-    return FollowUps(events=(NewEvent("job_failed", data={"name": str(lease.name), "message": attempt.message}),))
+    described = f"Job {lease.name} failed with error: {attempt.message}"
+    return FollowUps(notices=(Notice("JobFailed", "error", "Job Failed", described),))
 
 
 def _applies(line: Arrow | Bell, lease: Lease, facts: frozenset[Fact]) -> bool:

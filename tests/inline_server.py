@@ -26,6 +26,7 @@ from cluster.loops.dispatcher import Dispatcher, Identity
 from cluster.loops.in_flight import InFlight
 from cluster.loops.settler import Settler
 from cluster.names import JobName, QueueName
+from cluster.notices import tell_admins
 from cluster.queue.job import NewJob, Place
 from cluster.queue.states import JobState
 from cluster.queue.store import JobRecord
@@ -160,7 +161,13 @@ def inline_server(database_url: str, media_root: Path) -> Iterator[InlineServer]
 
     handlers = bind(JOBS, Contexts(services.store, settings, layout, read_config, clock, services.vectors))
     runner = InlineRunner()
-    settler = Settler(services.store, handlers, follow, on_failed=follow_failure)
+    settler = Settler(
+        services.store,
+        handlers,
+        follow,
+        on_failed=follow_failure,
+        tell_admins=lambda tx, notices: tell_admins(services.store, tx, notices, clock.now()),
+    )
     rows = RowRunner(services.store, settler, handlers, settings.database_url)
     dispatcher = Dispatcher(
         services.store,

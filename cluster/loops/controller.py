@@ -17,7 +17,7 @@ from cluster.loops.loop import Loop
 from cluster.loops.meter import Meter
 from cluster.loops.pruner import Pruner
 from cluster.loops.rescuer import Rescuer
-from cluster.loops.settler import OnFailed, Settler, nothing_follows
+from cluster.loops.settler import OnFailed, Settler, TellAdmins, nothing_follows
 from cluster.loops.submitter import CallLost, LossReason, Submitter
 from cluster.metrics import Metrics, Unmeasured
 from cluster.names import JobName, QueueName
@@ -39,7 +39,8 @@ class Surroundings:
     the reason; `batch`: jobs to a call; `restart_controller`: ends the one of this name, which is frozen, for
     another to begin; `readings`: what the meter tells to `metrics`, None where nobody measures; `scale`: the
     scaler's tick, told whether this controller is the one that asks, None where no machines can be started;
-    `starting`: what a queue without a live node waits for where one can."""
+    `starting`: what a queue without a live node waits for where one can; `tell_of_held`: tells admins of queues
+    that wait for them, told whether this controller is the one that does."""
 
     clock: Clock
     concurrency: Callable[[QueueName], int]
@@ -60,6 +61,7 @@ class Surroundings:
     readings: Callable[[Mark | None], Readings] | None = None
     scale: Callable[[bool], float] | None = None
     starting: Callable[[QueueName], str] = lambda queue: ""
+    tell_of_held: Callable[[bool], float] | None = None
     metrics: Metrics = field(default_factory=Unmeasured)
 
 
@@ -75,10 +77,13 @@ class Controller:
         identity: Identity,
         around: Surroundings,
         on_failed: OnFailed = nothing_follows,
+        tell_admins: TellAdmins = lambda tx, notices: None,
     ) -> None:
         self._store, self._submitters, self._identity = store, submitters, identity
         self.in_flight = InFlight()
-        self._settler = Settler(store, handlers, pipeline, on_settled=self._wake, on_failed=on_failed)
+        self._settler = Settler(
+            store, handlers, pipeline, on_settled=self._wake, on_failed=on_failed, tell_admins=tell_admins
+        )
         bencher = Bencher(around.bench)
         self._dispatcher = Dispatcher(
             store,
@@ -127,6 +132,9 @@ class Controller:
         if around.scale is not None:
             scale = around.scale
             self._loops.append(Loop("scaler", lambda: scale(QueueName.BACKGROUND_TASK in self._keeper.owned)))
+        if around.tell_of_held is not None:
+            tell = around.tell_of_held
+            self._loops.append(Loop("herald", lambda: tell(QueueName.BACKGROUND_TASK in self._keeper.owned)))
         if around.readings is not None:
             loops = tuple(self._loops)
             meter = Meter(around.readings, around.metrics, lambda: self._keeper.owned, self.in_flight, loops)

@@ -24,6 +24,7 @@ from cluster.queue.job import (
     Lease,
     LeaseToken,
     More,
+    Notice,
     Pipeline,
     Skipped,
     WorkResult,
@@ -47,6 +48,10 @@ OnFailed = Callable[[Lease, FailedAttempt], FollowUps]
 """What the last failure of a job causes, beside its row on the list of the failed."""
 
 
+TellAdmins = Callable[[Transaction, Sequence[Notice]], None]
+"""Writes down what admins are told, in the transaction that settles what it is about."""
+
+
 def nothing_follows(lease: Lease, attempt: FailedAttempt) -> FollowUps:
     """Nobody is told."""
     return FollowUps()
@@ -63,8 +68,10 @@ class Settler:
         on_settled: Callable[[], None] = lambda: None,
         chance: Callable[[], float] = random.random,
         on_failed: OnFailed = nothing_follows,
+        tell_admins: TellAdmins = lambda tx, notices: None,
     ) -> None:
         self._store, self._handlers, self._pipeline, self._on_failed = store, handlers, pipeline, on_failed
+        self._tell_admins = tell_admins
         self._on_settled, self._chance = on_settled, chance
         self._inbox: queue.SimpleQueue[CallEnd] = queue.SimpleQueue()
         self._waiting = 0
@@ -146,6 +153,8 @@ class Settler:
             self._store.enqueue(tx, jobs)
         if events:
             self._store.emit(tx, events)
+        if notices := [notice for follow in follow_ups for notice in follow.notices]:
+            self._tell_admins(tx, notices)
         self._store.settle(tx, settlements)
 
     def refuse(self, results: Sequence[WorkResult]) -> None:

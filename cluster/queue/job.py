@@ -276,11 +276,25 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that people are told, and find later. `type`, `level`: in Immich's words. `cause`: what would say the
+    same again, None where each stands for itself."""
+
+    type: str
+    level: str
+    title: str
+    description: str | None = None
+    data: Mapping[str, Any] | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FollowUps:
-    """What a settled job causes, in the same transaction."""
+    """What a settled job causes, in the same transaction. `notices`: for every admin."""
 
     jobs: tuple[NewJob, ...] = ()
     events: tuple[NewEvent, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 class Pipeline(Protocol):

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from cluster.db.queries import access, albums, assets
 from cluster.db.queries.access import EDITOR, OWNER
 from cluster.db.tables.album import Album
+from cluster.notices import tell
+from cluster.queue.job import Notice
 from serve_app.deps import Services
 from serve_app.services.albums import require_album, tell_members
 from serve_app.services.outcomes import Outcome, Refusal, done
@@ -20,7 +22,7 @@ def add_assets(services: Services, user_id: str, album_id: str, ids: Sequence[st
     with services.database.session(durable=True) as session:
         album = require_album(session, user_id, album_id, "albumAsset.create", roles=(OWNER, EDITOR))
         mine = access.givable_ids(session, user_id, ids)
-        return _add(services, session, album, ids, mine)
+        return _add(services, session, user_id, album, ids, mine)
 
 
 def add_assets_to_albums(
@@ -33,7 +35,7 @@ def add_assets_to_albums(
         mine = access.givable_ids(session, user_id, ids)
         if not writable or not mine:
             return Refusal.NO_PERMISSION
-        outcomes = [one for album in writable for one in _add(services, session, album, sorted(mine), mine)]
+        outcomes = [one for album in writable for one in _add(services, session, user_id, album, sorted(mine), mine)]
         return None if any(one.refusal is None for one in outcomes) else Refusal.DUPLICATE
 
 
@@ -59,7 +61,9 @@ def remove_assets(services: Services, user_id: str, album_id: str, ids: Sequence
         return outcomes
 
 
-def _add(services: Services, session: Session, album: Album, ids: Sequence[str], mine: set[str]) -> list[Outcome]:
+def _add(
+    services: Services, session: Session, user_id: str, album: Album, ids: Sequence[str], mine: set[str]
+) -> list[Outcome]:
     inside = albums.ids_in_album(session, album.id, ids)
 
     def refusal(asset_id: str, seen: set[str]) -> Refusal | None:
@@ -73,6 +77,7 @@ def _add(services: Services, session: Session, album: Album, ids: Sequence[str],
         albums.add_to_album(session, album.id, added, services.clock.now())
         album.thumbnail_asset_id = album.thumbnail_asset_id or added[0]
         _changed(services, session, album)
+        _tell_others(services, session, user_id, album)
     return outcomes
 
 
@@ -85,6 +90,14 @@ def _one_by_one(ids: Sequence[str], refusal: Callable[[str, set[str]], Refusal |
         if outcomes[-1].refusal is None:
             before.add(asset_id)
     return outcomes
+
+
+def _tell_others(services: Services, session: Session, user_id: str, album: Album) -> None:
+    """`user_id` put something in."""
+    others = [user.id for user, _ in albums.members_of(session, [album.id])[album.id] if user.id != user_id]
+    described = f"There are new pictures in {album.name}"
+    notice = Notice("AlbumUpdate", "info", "New in an album", described, {"albumId": album.id}, f"album/{album.id}")
+    tell(services.store, session, others, notice, services.clock.now())
 
 
 def _changed(services: Services, session: Session, album: Album) -> None:

@@ -16,7 +16,8 @@ from cluster.db.queries.albums import Contents
 from cluster.db.tables.album import Album, AlbumUser
 from cluster.db.tables.user import User
 from cluster.errors import BadRequest
-from cluster.queue.job import NewEvent
+from cluster.notices import tell
+from cluster.queue.job import NewEvent, Notice
 from serve_app.deps import Services
 from serve_app.services.get_asset import no_access
 from serve_app.services.users import preference
@@ -140,6 +141,13 @@ def add_members(services: Services, session: Session, album: Album, members: Seq
             raise BadRequest("User already added")
         session.add(AlbumUser(album_id=album.id, user_id=user_id, role=role or EDITOR, created_at=now))
         session.flush()
+        tell(services.store, session, [user_id], _invitation(session, album), now)
+
+
+def _invitation(session: Session, album: Album) -> Notice:
+    owner = session.get_one(User, album.owner_id)
+    described = f"{owner.name} shares {album.name} with you"
+    return Notice("AlbumInvite", "success", "An album for you", described, {"albumId": album.id})
 
 
 def tell_members(services: Services, session: Session, album: Album) -> None:

@@ -24,6 +24,7 @@ from cluster.db.migrations import UnknownSchema
 from cluster.db.postgres_copies import connection_words, database_name
 from cluster.db.tables.asset import Asset
 from cluster.db.tables.job import Job
+from cluster.db.tables.notification import Notification
 from cluster.db.tables.user import Session as SignedIn
 from cluster.errors import BadRequest, HeliostatError, ProgramMissing
 from cluster.names import JobName
@@ -236,9 +237,11 @@ def test_a_backup_that_fails_keeps_the_old_ones_and_tells_the_admins(
     assert server.backups() == [good]
     (failed,) = server.jobs(JobState.FAILED)
     assert "No space left on device" in failed.error
-    (event,) = [data for kind, data in server.events() if kind == "job_failed"]
-    assert event["name"] == "DatabaseBackup"
-    assert "No space left on device" in event["message"]
+    (event,) = [data for kind, data in server.events() if kind == "notification"]
+    with server.database.reader() as session:
+        told = session.get_one(Notification, event["notification_id"])
+    assert (told.user_id, told.type) == (server.owner, "JobFailed")
+    assert "No space left on device" in (told.description or "")
 
 
 def fail_for_good(server: InlineServer) -> None:

@@ -19,7 +19,8 @@ from sqlalchemy import insert
 
 from cluster.db.queries import events as event_queries
 from cluster.db.tables.user import Session as SignedIn
-from cluster.queue.job import NewEvent
+from cluster.notices import tell_admins
+from cluster.queue.job import NewEvent, Notice
 from cluster.system_config import to_wire
 from cluster.telemetry import OURS
 from serve_app import events as tailing
@@ -131,7 +132,10 @@ def test_a_failed_backup_is_told_to_every_admin_and_nobody_else(stack: ApiStack)
     stack.add_person("bob")
     heard = Heard()
     with tailed(stack, heard):
-        emit(stack, NewEvent("job_failed", data={"name": "DatabaseBackup", "message": "the disk is full"}))
+        described = "Job DatabaseBackup failed with error: the disk is full"
+        with stack.services.store.transaction() as tx:
+            failed = Notice("JobFailed", "error", "Job Failed", described)
+            tell_admins(stack.services.store, tx, [failed], stack.services.clock.now())
         notes = heard.wait_for(2)
     assert {(message.name, message.room) for message in heard.messages} == {("on_notification", one) for one in admins}
     note: Any = notes[0]

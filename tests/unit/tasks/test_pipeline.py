@@ -207,6 +207,7 @@ def test_the_chain_behind_a_job_is_what_its_end_and_theirs_cause() -> None:
 
 def test_the_last_failure_of_a_backup_is_told_and_of_nothing_else() -> None:
     attempt = FailedAttempt("NoSpace", "the disk is full")
-    (event,) = follow_failure(lease(J.DATABASE_BACKUP), attempt).events
-    assert (event.type, event.data) == ("job_failed", {"name": "DatabaseBackup", "message": "the disk is full"})
+    (notice,) = follow_failure(lease(J.DATABASE_BACKUP), attempt).notices
+    assert (notice.type, notice.level, notice.title) == ("JobFailed", "error", "Job Failed")
+    assert notice.description == "Job DatabaseBackup failed with error: the disk is full"
     assert follow_failure(lease(J.FILE_DELETE), attempt) == FollowUps()
