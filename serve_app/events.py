@@ -209,7 +209,8 @@ class EventTail:
             page = events.events_above(session, self._last_id, EVENTS_AT_ONCE)
             if not page:
                 return False
-            found, details, told = {}, {}, {}
+            found, details = {}, {}
+            told: Mapping[str, Notification] = {}
             if self._listening():
                 told = notifications.by_ids(session, [one for event in page if (one := _notification_id(event))])
                 about = [str(event.data.get("asset_id")) for event in page if event.type in ABOUT_ASSETS]

@@ -14,6 +14,13 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "AlbumAssetCreateV2": ("asset", ("id",)),
     "AlbumAssetUpdateV2": ("asset", ("id",)),
     "AlbumAssetBackfillV2": ("asset", ("id",)),
+    "PartnerV1": ("partner", ("sharedById", "sharedWithId")),
+    "PartnerAssetV2": ("asset", ("id",)),
+    "PartnerAssetBackfillV2": ("asset", ("id",)),
+    "PartnerAssetExifV1": ("exif", ("assetId",)),
+    "PartnerAssetExifBackfillV1": ("exif", ("assetId",)),
+    "PartnerStackV1": ("partner_stack", ("id",)),
+    "PartnerStackBackfillV1": ("partner_stack", ("id",)),
     "AssetExifV1": ("exif", ("assetId",)),
     "AlbumAssetExifCreateV1": ("exif", ("assetId",)),
     "AlbumAssetExifUpdateV1": ("exif", ("assetId",)),
@@ -35,6 +42,9 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 DELETES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "UserDeleteV1": ("user", ("userId",)),
+    "PartnerDeleteV1": ("partner", ("sharedById", "sharedWithId")),
+    "PartnerAssetDeleteV1": ("asset", ("assetId",)),
+    "PartnerStackDeleteV1": ("partner_stack", ("stackId",)),
     "AssetDeleteV1": ("asset", ("assetId",)),
     "AssetMetadataDeleteV1": ("metadata", ("assetId", "key")),
     "AssetFaceDeleteV1": ("face", ("assetFaceId",)),
@@ -57,8 +67,27 @@ PARENTS: Mapping[str, Sequence[tuple[str, str]]] = {
 """What goes with a row, as foreign keys do in the app."""
 
 EVERYTHING = (
-    *("AuthUsersV1", "UsersV1", "PartnersV1", "AssetsV2", "StacksV1", "AlbumAssetsV2", "AlbumsV2", "AlbumUsersV1"),
-    *("AlbumToAssetsV1", "AssetExifsV1", "AlbumAssetExifsV1", "MemoriesV1", "MemoryToAssetsV1", "PeopleV1"),
+    *(
+        "AuthUsersV1",
+        "UsersV1",
+        "PartnersV1",
+        "AssetsV2",
+        "StacksV1",
+        "PartnerAssetsV2",
+        "PartnerStacksV1",
+        "AlbumAssetsV2",
+        "AlbumsV2",
+        "AlbumUsersV1",
+    ),
+    *(
+        "AlbumToAssetsV1",
+        "AssetExifsV1",
+        "AlbumAssetExifsV1",
+        "PartnerAssetExifsV1",
+        "MemoriesV1",
+        "MemoryToAssetsV1",
+        "PeopleV1",
+    ),
     *("AssetFacesV2", "UserMetadataV1", "AssetMetadataV1"),
 )
 
@@ -105,6 +134,8 @@ class Copy:
         elif kind in DELETES:
             table, names = DELETES[kind]
             self._forget(table, tuple(data[name] for name in names))
+            if table == "partner" and (data["sharedById"],) not in self.tables.get("account", {}):
+                self._prune(data["sharedById"])
         elif kind == "SyncResetV1":
             self.tables.clear()
         else:
@@ -112,6 +143,13 @@ class Copy:
 
     def rows(self, table: str) -> Iterator[Row]:
         yield from self.tables.get(table, {}).values()
+
+    def _prune(self, owner_id: str) -> None:
+        """What somebody showed, and no album does."""
+        shown = {asset_id for _, asset_id in self.tables.get("album_asset", {})}
+        for row in list(self.rows("asset")):
+            if row["ownerId"] == owner_id and row["id"] not in shown:
+                self._forget("asset", (row["id"],))
 
     def _forget(self, table: str, key: tuple[str, ...]) -> None:
         self.tables.get(table, {}).pop(key, None)

@@ -4,15 +4,26 @@ Each page is a short transaction of its own. All of them stop at the place that 
 what changes meanwhile is told by the next pass, and a client that acknowledges a part of one loses nothing.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Select, select
 
 from cluster.db.queries import sync_checkpoints, sync_rows
-from cluster.db.queries.sync_changes import BEGINNING, Change, Place, Scopes, Span, changes_in, horizon, visible_albums
+from cluster.db.queries.sync_changes import (
+    BEGINNING,
+    Change,
+    Place,
+    Scopes,
+    Span,
+    changes_in,
+    horizon,
+    visible_albums,
+    visible_partners,
+)
 from cluster.db.queries.sync_rows import Load
 from cluster.db.tables.base import to_ms
 from cluster.db.tables.sync_triggers import Entity
@@ -30,11 +41,12 @@ T = SyncType
 @dataclass(frozen=True, slots=True)
 class Line:
     """One thing to tell. `data`: the row, or its key where the type says all else; None for lines that only hold an
-    ack."""
+    ack. `key`: the row's."""
 
     type: SyncType
     ack: str
     data: Any = None
+    key: str = ""
 
 
 Page = Sequence[Line]
@@ -61,6 +73,11 @@ class Told:
         """The ids of the albums that the user sees."""
         return visible_albums(self.user_id, self.before)
 
+    @property
+    def partners(self) -> Select[Any]:
+        """The ids of those who show the user their timeline."""
+        return visible_partners(self.user_id, self.before)
+
     def place(self, kind: SyncType) -> Place:
         """Up to where the device has this type."""
         return self.acks[kind].place if kind in self.acks else BEGINNING
@@ -82,7 +99,7 @@ class Told:
     def since(self, kind: SyncType, entity: Entity, scopes: Scopes, load: Load) -> Iterator[Page]:
         """Rows that came or changed since the device was told of this type."""
         for page in self.pages(entity, scopes, Span(self.place(kind), self.before), load):
-            yield [Line(kind, str(Ack(kind, change.place)), row) for change, row in page]
+            yield [Line(kind, str(Ack(kind, change.place)), row, change.key) for change, row in page]
 
     def deleted(self, kind: SyncType, entity: Entity, scopes: Scopes) -> Iterator[Page]:
         """The keys of rows that are gone since then."""
@@ -103,7 +120,7 @@ class Told:
             span = Span(self._made_up_to(kind, gained.place), Place(upto.tx, upto.seq + 1))
             scope = gained.key.partition("/")[0]
             for page in self.pages(entity, [scope], span, load):
-                yield [Line(kind, str(Ack(kind, gained.place, place_text(at.place))), row) for at, row in page]
+                yield [Line(kind, str(Ack(kind, gained.place, place_text(at.place))), row, at.key) for at, row in page]
             yield [Line(T.SYNC_ACK_V1, str(Ack(kind, gained.place, COMPLETE)))]
 
     def _gained(self, kind: SyncType, access: Entity) -> list[Change]:
@@ -176,13 +193,54 @@ def users(told: Told) -> Iterator[Page]:
 
 
 def user_metadata(told: Told) -> Iterator[Page]:
-    """Two kinds of rows share a type, and so its acks: told in one order."""
-    both = [
-        told.since(T.USER_METADATA_V1, entity, [told.user_id], load)
-        for entity, load in ((Entity.PREFERENCES, sync_rows.preferences), (Entity.ONBOARDING, sync_rows.onboarding))
-    ]
-    lines = [line for pages in both for page in pages for line in page]
-    yield sorted(lines, key=lambda line: Ack.read(line.ack).place)
+    kinds = ((Entity.PREFERENCES, sync_rows.preferences), (Entity.ONBOARDING, sync_rows.onboarding))
+    yield _in_one_order(told.since(T.USER_METADATA_V1, entity, [told.user_id], load) for entity, load in kinds)
+
+
+def _in_one_order(feeds: Iterable[Iterator[Page]]) -> Page:
+    """Of a few rows of several kinds that share a type, and so its acks."""
+    lines = [line for pages in feeds for page in pages for line in page]
+    return sorted(lines, key=lambda line: Ack.read(line.ack).place)
+
+
+def partners(told: Told) -> Iterator[Page]:
+    """Both ways."""
+    kinds = (Entity.PARTNER, Entity.PARTNER_GIVEN)
+    yield _in_one_order(told.deleted(T.PARTNER_DELETE_V1, entity, [told.user_id]) for entity in kinds)
+    yield _in_one_order(told.since(T.PARTNER_V1, entity, [told.user_id], sync_rows.partners) for entity in kinds)
+
+
+def assets_of_partners(upsert: SyncType, backfill: SyncType) -> Feed:
+    """What partners show; what they show no longer is as good as deleted."""
+
+    def feed(told: Told) -> Iterator[Page]:
+        yield from told.deleted(T.PARTNER_ASSET_DELETE_V1, Entity.ASSET, told.partners)
+        load = sync_rows.shown_or_not(told.user_id, told.before)
+        both = told.made_up(backfill, upsert, Entity.ASSET, Entity.PARTNER_ACCESS, load)
+        for page in chain(both, told.since(upsert, Entity.ASSET, told.partners, load)):
+            yield [_shown_or_deleted(line) for line in page]
+
+    return feed
+
+
+def _shown_or_deleted(line: Line) -> Line:
+    if line.data is not None or line.type is T.SYNC_ACK_V1:
+        return line
+    return replace(line, type=T.PARTNER_ASSET_DELETE_V1, data=line.key)
+
+
+def exifs_of_partners(told: Told) -> Iterator[Page]:
+    load = sync_rows.shown_by_partners("exif", told.user_id)
+    upsert, backfill = T.PARTNER_ASSET_EXIF_V1, T.PARTNER_ASSET_EXIF_BACKFILL_V1
+    yield from told.made_up(backfill, upsert, Entity.EXIF, Entity.PARTNER_ACCESS, load)
+    yield from told.since(upsert, Entity.EXIF, told.partners, load)
+
+
+def stacks_of_partners(told: Told) -> Iterator[Page]:
+    upsert, backfill, load = T.PARTNER_STACK_V1, T.PARTNER_STACK_BACKFILL_V1, sync_rows.stacks
+    yield from told.deleted(T.PARTNER_STACK_DELETE_V1, Entity.STACK, told.partners)
+    yield from told.made_up(backfill, upsert, Entity.STACK, Entity.PARTNER_ACCESS, load)
+    yield from told.since(upsert, Entity.STACK, told.partners, load)
 
 
 def faces_without_marks(told: Told) -> Iterator[Page]:
@@ -255,13 +313,13 @@ def nothing(_told: Told) -> Iterator[Page]:
 FEEDS: Mapping[str, Feed] = {
     "AuthUsersV1": own(Entity.ACCOUNT, sync_rows.accounts, T.AUTH_USER_V1),
     "UsersV1": users,
-    "PartnersV1": nothing,
+    "PartnersV1": partners,
     "AssetsV1": own(Entity.ASSET, sync_rows.assets, T.ASSET_V1, T.ASSET_DELETE_V1),
     "AssetsV2": own(Entity.ASSET, sync_rows.assets, T.ASSET_V2, T.ASSET_DELETE_V1),
     "StacksV1": own(Entity.STACK, sync_rows.stacks, T.STACK_V1, T.STACK_DELETE_V1),
-    "PartnerAssetsV1": nothing,
-    "PartnerAssetsV2": nothing,
-    "PartnerStacksV1": nothing,
+    "PartnerAssetsV1": assets_of_partners(T.PARTNER_ASSET_V1, T.PARTNER_ASSET_BACKFILL_V1),
+    "PartnerAssetsV2": assets_of_partners(T.PARTNER_ASSET_V2, T.PARTNER_ASSET_BACKFILL_V2),
+    "PartnerStacksV1": stacks_of_partners,
     "AlbumAssetsV1": assets_of_albums(
         "asset", Entity.ASSET, T.ALBUM_ASSET_CREATE_V1, T.ALBUM_ASSET_UPDATE_V1, T.ALBUM_ASSET_BACKFILL_V1
     ),
@@ -284,7 +342,7 @@ FEEDS: Mapping[str, Feed] = {
         *(T.ALBUM_ASSET_EXIF_CREATE_V1, T.ALBUM_ASSET_EXIF_UPDATE_V1, T.ALBUM_ASSET_EXIF_BACKFILL_V1),
     ),
     "AssetOcrV1": nothing,
-    "PartnerAssetExifsV1": nothing,
+    "PartnerAssetExifsV1": exifs_of_partners,
     "MemoriesV1": own(Entity.MEMORY, sync_rows.memories, T.MEMORY_V1, T.MEMORY_DELETE_V1),
     "MemoryToAssetsV1": own(
         Entity.MEMORY_ASSET, sync_rows.keys_alone, T.MEMORY_TO_ASSET_V1, T.MEMORY_TO_ASSET_DELETE_V1

@@ -268,6 +268,14 @@ class SyncAlbumUser(Wire):
     role: str
 
 
+class SyncPartner(Wire):
+    """`PartnerV1`."""
+
+    shared_by_id: str
+    shared_with_id: str
+    in_timeline: bool
+
+
 def jsonlines(lines: Iterable[Line]) -> bytes:
     """A line each: type, data and ack."""
     return b"".join(
@@ -338,6 +346,18 @@ FORMS: Mapping[SyncType, Form] = {
     T.ASSET_EXIF_V1: _exif,
     T.ASSET_METADATA_V1: _row(SyncAssetMetadata),
     T.ASSET_METADATA_DELETE_V1: _key("assetId", "key"),
+    T.PARTNER_V1: _row(SyncPartner),
+    T.PARTNER_DELETE_V1: _key("sharedById", "sharedWithId"),
+    T.PARTNER_ASSET_V1: _asset_v1,
+    T.PARTNER_ASSET_V2: _assets,
+    T.PARTNER_ASSET_BACKFILL_V1: _asset_v1,
+    T.PARTNER_ASSET_BACKFILL_V2: _assets,
+    T.PARTNER_ASSET_DELETE_V1: _key("assetId"),
+    T.PARTNER_ASSET_EXIF_V1: _exif,
+    T.PARTNER_ASSET_EXIF_BACKFILL_V1: _exif,
+    T.PARTNER_STACK_V1: _row(SyncStack),
+    T.PARTNER_STACK_BACKFILL_V1: _row(SyncStack),
+    T.PARTNER_STACK_DELETE_V1: _key("stackId"),
     T.ALBUM_V1: _row(SyncAlbumV1),
     T.ALBUM_V2: _row(SyncAlbumV2),
     T.ALBUM_DELETE_V1: lambda key: to_json({"albumId": key.partition("/")[0]}),

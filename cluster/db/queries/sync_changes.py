@@ -74,8 +74,17 @@ def changes_in(
 
 def visible_albums(user_id: str, before: Place) -> Select[Any]:
     """The ids of albums that the user sees, and saw at `before`."""
+    return _open_to(user_id, Entity.ALBUM_ACCESS, before)
+
+
+def visible_partners(user_id: str, before: Place) -> Select[Any]:
+    """The ids of those who show the user their timeline, and did at `before`."""
+    return _open_to(user_id, Entity.PARTNER_ACCESS, before)
+
+
+def _open_to(user_id: str, access: Entity, before: Place) -> Select[Any]:
     return select(func.substr(SyncChange.key, 1, _ID_CHARACTERS)).where(
-        SyncChange.entity == Entity.ALBUM_ACCESS,
+        SyncChange.entity == access,
         SyncChange.scope == user_id,
         SyncChange.deleted_at.is_(None),
         *_within(Span(BEGINNING, before)),

@@ -7,11 +7,13 @@ from sqlalchemy import case, exists, false, literal, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from cluster.db.queries import access
 from cluster.db.queries.assets import LOCKED
 from cluster.db.queries.sync_changes import Place, visible_albums
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
 from cluster.db.tables.memory import Memory
+from cluster.db.tables.partner import Partner
 from cluster.db.tables.person import AssetFace, Person
 from cluster.db.tables.stack import Stack
 from cluster.db.tables.user import User
@@ -104,6 +106,35 @@ def album_members(session: Session, keys: Sequence[str]) -> Rows:
     others = select(AlbumUser.album_id, AlbumUser.user_id, AlbumUser.role)
     both = owners.where(Album.id.in_(ids)).union_all(others.where(AlbumUser.album_id.in_(ids)))
     return {f"{row['album_id']}/{row['user_id']}": row for row in session.execute(both).mappings()}
+
+
+def partners(session: Session, keys: Sequence[str]) -> Rows:
+    """Who shows whom their timeline."""
+    columns = select(Partner.shared_by_id, Partner.shared_with_id, Partner.in_timeline)
+    found = columns.where(Partner.shared_by_id.in_({key.partition("/")[0] for key in keys}))
+    return {f"{row['shared_by_id']}/{row['shared_with_id']}": row for row in session.execute(found).mappings()}
+
+
+def shown_by_partners(what: str, viewer_id: str) -> Load:
+    """Of assets of others, those that the viewer may see: `asset` or `exif`."""
+
+    def load(session: Session, keys: Sequence[str]) -> Rows:
+        return _seen_by_others(session, what, viewer_id, access.readable_ids(session, viewer_id, keys))
+
+    return load
+
+
+def shown_or_not(viewer_id: str, before: Place) -> Load:
+    """The same of assets; None for those that the viewer may not see, unless they hang in an album of theirs."""
+    ways = (changed_in_albums("asset", viewer_id, before), shown_by_partners("asset", viewer_id))
+
+    def load(session: Session, keys: Sequence[str]) -> Rows:
+        found: dict[str, Any] = dict.fromkeys(keys)
+        for way in ways:
+            found |= way(session, keys)
+        return found
+
+    return load
 
 
 def shown_in_albums(what: str, viewer_id: str) -> Load:

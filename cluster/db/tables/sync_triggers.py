@@ -40,6 +40,11 @@ class Entity(StrEnum):
     """A user sees an album, as its owner or because it is shared with them."""
     ALBUM_USER = "album_user"
     ALBUM_ASSET = "album_asset"
+    PARTNER = "partner"
+    """Somebody shows the user their timeline."""
+    PARTNER_GIVEN = "partner_given"
+    """The same, for the one who shows it."""
+    PARTNER_ACCESS = "partner_access"
 
 
 class Gone(StrEnum):
@@ -56,7 +61,7 @@ class Gone(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Watched:
     """Rows of `table` are `entity`. `key` and `scope`: SQL with `{row}` for the row. `columns`: those whose change is
-    told, besides its coming; `json`: those of them that hold JSON."""
+    told; `json`: those of them that hold JSON; `comes`: whether its coming is told, too."""
 
     table: str
     entity: Entity
@@ -65,6 +70,7 @@ class Watched:
     columns: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
     gone: Gone = Gone.TOLD
+    comes: bool = True
 
     @property
     def name(self) -> str:
@@ -75,6 +81,7 @@ class Watched:
 _ID = "{row}.id"
 _OWNER = "{row}.owner_id"
 _OWNER_OF_ASSET = "(SELECT owner_id FROM asset WHERE id = {row}.asset_id)"
+_PARTNERS = "{row}.shared_by_id || '/' || {row}.shared_with_id"
 _USER = ("name", "email", "avatar_color", "profile_image_path", "profile_changed_at", "deleted_at")
 
 WATCHED: tuple[Watched, ...] = (
@@ -168,6 +175,11 @@ WATCHED: tuple[Watched, ...] = (
     Watched("album_user", Entity.ALBUM_USER, "{row}.album_id || '/' || {row}.user_id", "{row}.album_id", ("role",)),
     # Whoever gets to see an album has to be told of it, however old it is.
     Watched("album_user", Entity.ALBUM, "{row}.album_id", "{row}.album_id", gone=Gone.IGNORED),
+    # A partner who could not see an asset, and can again, has lost what its file says.
+    Watched("asset", Entity.EXIF, _ID, _OWNER, ("visibility", "deleted_at"), gone=Gone.IGNORED, comes=False),
+    Watched("partner", Entity.PARTNER, _PARTNERS, "{row}.shared_with_id", ("in_timeline",)),
+    Watched("partner", Entity.PARTNER_GIVEN, _PARTNERS, "{row}.shared_by_id", ("in_timeline",)),
+    Watched("partner", Entity.PARTNER_ACCESS, _PARTNERS, "{row}.shared_with_id"),
     Watched("album_asset", Entity.ALBUM_ASSET, "{row}.album_id || '/' || {row}.asset_id", "{row}.album_id"),
 )
 
@@ -246,7 +258,8 @@ def _sqlite_triggers(one: Watched) -> Iterator[str]:
         f"BEGIN DELETE FROM sync_change WHERE entity = '{one.entity}' AND key = {key}; "  # noqa: S608 our names
         f"INSERT INTO sync_change (tx, entity, key, scope) VALUES (0, '{one.entity}', {key}, {scope}); END"
     )
-    yield f'CREATE TRIGGER {one.name}_new AFTER INSERT ON "{one.table}" {note}'
+    if one.comes:
+        yield f'CREATE TRIGGER {one.name}_new AFTER INSERT ON "{one.table}" {note}'
     if one.columns:
         changed = " OR ".join(f'OLD."{name}" IS NOT NEW."{name}"' for name in one.columns)
         yield f'CREATE TRIGGER {one.name}_changed AFTER UPDATE OF {_names(one)} ON "{one.table}" WHEN {changed} {note}'
@@ -274,7 +287,8 @@ def _postgres_triggers(one: Watched) -> Iterator[str]:
         "ON CONFLICT (entity, key) DO UPDATE SET seq = excluded.seq, tx = excluded.tx, scope = excluded.scope, "
         "deleted_at = NULL",
     )
-    yield _trigger(one, "new", "INSERT")
+    if one.comes:
+        yield _trigger(one, "new", "INSERT")
     if one.columns:
         changed = " OR ".join(_differs(name, name in one.json) for name in one.columns)
         yield _trigger(one, "changed", f"UPDATE OF {_names(one)}", f"WHEN ({changed})", function="new")

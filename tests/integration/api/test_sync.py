@@ -4,7 +4,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -15,6 +15,8 @@ from sqlalchemy import delete, func, insert, select, text, update
 from cluster.db.queries.sync_changes import begin_again, prune_deleted
 from cluster.db.tables.asset import Asset, AssetMetadata
 from cluster.db.tables.sync import SyncChange, SyncCheckpoint
+from cluster.db.tables.user import Session as UserSession
+from serve_app.deps import hashed
 from tests.api_stack import ApiStack, AppClient, Person
 from tests.checked_client import CheckedClient
 from tests.library_rows import NOON, add_asset, add_person, asset_values
@@ -24,10 +26,14 @@ SOON_S = 20.0
 ALBUMS = 4
 
 
-def copy_of(client: AppClient, person: Person) -> Copy:
-    made = client.post("/sessions", json={}, headers=person.headers)
-    assert made.status_code == 201, made.text
-    return Copy(client, made.json()["token"])
+def copy_of(stack: ApiStack, client: AppClient, person: Person) -> Copy:
+    """A device that the person has signed in with."""
+    token, now = uuid.uuid4().hex, stack.services.clock.now()
+    row = {"id": str(uuid.uuid4()), "token_sha256": hashed(token), "user_id": person.user_id}
+    times = {"created_at": now, "updated_at": now}
+    with stack.services.database.session() as session:
+        session.execute(insert(UserSession).values(**row, **times))
+    return Copy(client, token)
 
 
 def kinds(lines: list[dict[str, Any]]) -> list[str]:
@@ -54,8 +60,15 @@ def asset_facts(asset: dict[str, Any], exif: dict[str, Any], trashed: bool) -> A
     return [trashed, *(asset[name] for name in of_asset), exif["description"], exif["rating"], exif["fileSizeInByte"]]
 
 
-def shown(client: CheckedClient) -> dict[str, Any]:
-    """What the API lists."""
+def of_others(client: CheckedClient, asset_ids: Collection[str]) -> dict[str, Any]:
+    """Those that the caller may see."""
+    answers = [client.request("GET", f"/assets/{asset_id}") for asset_id in asset_ids]
+    found = [answer.json() for answer in answers if answer.is_success]
+    return {one["id"]: asset_facts(one, one["exifInfo"], one["isTrashed"]) for one in found}
+
+
+def shown(client: CheckedClient, others: Collection[str] = ()) -> dict[str, Any]:
+    """What the API lists, and what it shows of the assets of others."""
     me = client.get("/users/me")
     found = all_assets(client)
     faces = {one for asset_id in found for one in face_facts(client, asset_id)}
@@ -78,6 +91,9 @@ def shown(client: CheckedClient) -> dict[str, Any]:
         },
         "faces": faces,
         "memories": {(one["id"], one["isSaved"], *sorted(each["id"] for each in one["assets"])) for one in memories},
+        "partners": [(one["id"], one["inTimeline"]) for one in client.get("/partners", direction="shared-with")],
+        "shown to": [(one["id"], one["inTimeline"]) for one in client.get("/partners", direction="shared-by")],
+        "of others": of_others(client, others),
         "metadata": {
             (asset_id, one["key"], one["value"]["n"])
             for asset_id in found
@@ -117,6 +133,7 @@ def had(copy: Copy, user_id: str) -> dict[str, Any]:
         return assets[asset_id]["deletedAt"] is None and assets[asset_id]["visibility"] in ("timeline", "archive")
 
     (me,) = copy.rows("account")
+    partners = {row["sharedById"] for row in copy.rows("partner")} - {user_id}
     links = [(row["albumId"], row["assetId"]) for row in copy.rows("album_asset")]
     return {
         "me": (me["id"], me["name"], me["email"], me["isAdmin"], me["quotaUsageInBytes"]),
@@ -154,6 +171,17 @@ def had(copy: Copy, user_id: str) -> dict[str, Any]:
             for row in copy.rows("memory")
         },
         "metadata": {(row["assetId"], row["key"], row["value"]["n"]) for row in copy.rows("metadata")},
+        "partners": [
+            (row["sharedById"], row["inTimeline"]) for row in copy.rows("partner") if row["sharedWithId"] == user_id
+        ],
+        "shown to": [
+            (row["sharedWithId"], row["inTimeline"]) for row in copy.rows("partner") if row["sharedById"] == user_id
+        ],
+        "of others": {
+            one: facts(one)
+            for one in assets.keys() - mine.keys()
+            if in_album(one) and (assets[one]["ownerId"] in partners or one in {asset for _, asset in links})
+        },
     }
 
 
@@ -200,6 +228,8 @@ class World:
                 self.change_memory,
                 self.note,
                 self.change_me,
+                self.show_timeline,
+                self.hide_timeline,
             )
         )(name, person, client)
 
@@ -308,6 +338,13 @@ class World:
                     row = {"asset_id": asset_id, "key": "a/b", "value": value, "updated_at": NOON}
                     session.execute(insert(AssetMetadata).values(**row))
 
+    def show_timeline(self, name: str, person: Person, client: CheckedClient) -> None:
+        client.request("POST", "/partners", json={"sharedWithId": self.other(name)})
+        client.request("PUT", f"/partners/{self.other(name)}", json={"inTimeline": self.chance.random() < 0.5})
+
+    def hide_timeline(self, name: str, person: Person, client: CheckedClient) -> None:
+        client.request("DELETE", f"/partners/{self.other(name)}")
+
     def change_me(self, name: str, person: Person, client: CheckedClient) -> None:
         client.request("PUT", "/users/me", json={"name": f"{name} {self.chance.random()}"})
         client.request("PUT", "/users/me/preferences", json={"people": {"minimumFaces": self.chance.randrange(1, 9)}})
@@ -325,20 +362,24 @@ def test_copies_are_what_the_api_lists_however_often_they_are_cut_off(
 ) -> None:
     chance = random.Random(seed)
     world = World(stack, chance, {"ann": (ann, as_ann), "ben": (ben, as_ben)})
-    steady, torn, of_ben = copy_of(client, ann), copy_of(client, ann), copy_of(client, ben)
+    steady, torn, of_ben = copy_of(stack, client, ann), copy_of(stack, client, ann), copy_of(stack, client, ben)
     for _ in range(12):
         for _ in range(10):
             world.step()
         torn.sync(only=chance.randrange(40))
         if chance.random() < 0.5:
-            after_sync(steady, lambda: shown(as_ann), lambda: had(steady, ann.user_id))
+            after_sync(steady, lambda: shown(as_ann, world.assets["ben"]), lambda: had(steady, ann.user_id))
         if chance.random() < 0.5:
-            after_sync(of_ben, lambda: shown(as_ben), lambda: had(of_ben, ben.user_id))
-    for copy, person, checked in ((steady, ann, as_ann), (torn, ann, as_ann), (of_ben, ben, as_ben)):
-        after_sync(copy, lambda: shown(checked), lambda: had(copy, person.user_id))  # noqa: B023 called at once
+            after_sync(of_ben, lambda: shown(as_ben, world.assets["ann"]), lambda: had(of_ben, ben.user_id))
+    for copy, person, checked, other in (
+        (steady, ann, as_ann, "ben"),
+        (torn, ann, as_ann, "ben"),
+        (of_ben, ben, as_ben, "ann"),
+    ):
+        after_sync(copy, lambda: shown(checked, world.assets[other]), lambda: had(copy, person.user_id))  # noqa: B023 at once
 
 
-def test_keys_may_not_sync_and_sessions_may(client: AppClient, ann: Person) -> None:
+def test_keys_may_not_sync_and_sessions_may(stack: ApiStack, client: AppClient, ann: Person) -> None:
     refused = {"message": "Sync endpoints cannot be used with API keys"}
     for method, path, body in (
         ("POST", "/sync/stream", {"types": []}),
@@ -348,13 +389,13 @@ def test_keys_may_not_sync_and_sessions_may(client: AppClient, ann: Person) -> N
     ):
         answer = client.request(method, path, json=body, headers=ann.headers)
         assert (answer.status_code, answer.json()) == (403, refused)
-    assert kinds(copy_of(client, ann).lines(["AssetsV2"])) == ["SyncCompleteV1"]
+    assert kinds(copy_of(stack, client, ann).lines(["AssetsV2"])) == ["SyncCompleteV1"]
     assert client.post("/sync/stream", json={"types": ["Nonsense"]}, headers=ann.headers).status_code == 400
 
 
 def test_acks_are_kept_by_session_and_type(stack: ApiStack, client: AppClient, ann: Person) -> None:
     add_asset(stack, ann)
-    phone, tablet = copy_of(client, ann), copy_of(client, ann)
+    phone, tablet = copy_of(stack, client, ann), copy_of(stack, client, ann)
     told = phone.sync()
     by_type = {line["ack"].partition("|")[0]: line["ack"] for line in told}
     kept = client.get("/sync/ack", headers=phone.headers).json()
@@ -369,8 +410,8 @@ def test_acks_are_kept_by_session_and_type(stack: ApiStack, client: AppClient, a
 
 
 @pytest.mark.parametrize("ack", ["", "Nonsense|0.1", "AssetV2", "AssetV2|", "AssetV2|x.y", "AssetV2|1"])
-def test_an_ack_that_we_did_not_write_is_refused(client: AppClient, ann: Person, ack: str) -> None:
-    phone = copy_of(client, ann)
+def test_an_ack_that_we_did_not_write_is_refused(stack: ApiStack, client: AppClient, ann: Person, ack: str) -> None:
+    phone = copy_of(stack, client, ann)
     answer = client.post("/sync/ack", json={"acks": [ack]}, headers=phone.headers)
     assert answer.status_code == 400, ack
     assert client.get("/sync/ack", headers=phone.headers).json() == []
@@ -378,7 +419,7 @@ def test_an_ack_that_we_did_not_write_is_refused(client: AppClient, ann: Person,
 
 def test_what_is_deleted_is_told_once(stack: ApiStack, client: AppClient, ann: Person) -> None:
     asset_id = add_asset(stack, ann)
-    phone = copy_of(client, ann)
+    phone = copy_of(stack, client, ann)
     phone.sync()
     with stack.services.database.session() as session:
         session.execute(delete(Asset).where(Asset.id == asset_id))
@@ -403,7 +444,7 @@ def until(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
 
 def test_a_device_that_was_away_too_long_begins_anew(stack: ApiStack, client: AppClient, ann: Person) -> None:
     gone, stays = add_asset(stack, ann), add_asset(stack, ann)
-    phone, other = copy_of(client, ann), copy_of(client, ann)
+    phone, other = copy_of(stack, client, ann), copy_of(stack, client, ann)
     phone.sync()
     other.sync(only=3)  # never got to the end
     session_of = select(SyncCheckpoint.session_id)
@@ -423,7 +464,7 @@ def test_a_device_that_was_away_too_long_begins_anew(stack: ApiStack, client: Ap
 
 def test_a_device_resets_itself_or_is_made_to(stack: ApiStack, client: AppClient, ann: Person) -> None:
     add_asset(stack, ann)
-    phone = copy_of(client, ann)
+    phone = copy_of(stack, client, ann)
     whole = kinds(phone.sync())
     assert kinds(phone.lines()) == ["SyncCompleteV1"]
     assert kinds(phone.lines(reset=True)) == whole
@@ -440,10 +481,11 @@ def test_a_device_resets_itself_or_is_made_to(stack: ApiStack, client: AppClient
 def test_a_backfill_that_is_cut_off_goes_on_where_it_was(
     stack: ApiStack, client: AppClient, ann: Person, ben: Person, as_ann: CheckedClient, as_ben: CheckedClient
 ) -> None:
-    album_id = as_ann.post("/albums", albumName="Rome", assetIds=[add_asset(stack, ann) for _ in range(5)])["id"]
+    rome = [add_asset(stack, ann) for _ in range(5)]
+    album_id = as_ann.post("/albums", albumName="Rome", assetIds=rome)["id"]
     as_ben.post("/albums", albumName="Oslo", assetIds=[add_asset(stack, ben)])
-    phone = copy_of(client, ben)
-    after_sync(phone, lambda: shown(as_ben), lambda: had(phone, ben.user_id))
+    phone = copy_of(stack, client, ben)
+    after_sync(phone, lambda: shown(as_ben, rome), lambda: had(phone, ben.user_id))
     as_ann.put(f"/albums/{album_id}/users", albumUsers=[{"userId": ben.user_id, "role": "viewer"}])
     told: list[str] = []
     lines = until(lambda: phone.lines(["AlbumToAssetsV1"]), lambda lines: len(lines) > 5)
@@ -451,7 +493,7 @@ def test_a_backfill_that_is_cut_off_goes_on_where_it_was(
     while kinds(lines := phone.sync(["AlbumToAssetsV1"], only=2)) != ["SyncCompleteV1"]:
         told += [line["data"]["assetId"] for line in lines if line["type"] == "AlbumToAssetBackfillV1"]
     assert len(told) == len(set(told)) == 5
-    after_sync(phone, lambda: shown(as_ben), lambda: had(phone, ben.user_id))
+    after_sync(phone, lambda: shown(as_ben, rome), lambda: had(phone, ben.user_id))
 
 
 def test_nobody_is_told_what_is_not_theirs(
@@ -467,7 +509,7 @@ def test_nobody_is_told_what_is_not_theirs(
         text_of = text("INSERT INTO album_asset (album_id, asset_id, created_at) VALUES (:album, :asset, :at)")
         session.execute(text_of, {"album": album_id, "asset": locked, "at": NOON})
     as_ann.put(f"/albums/{album_id}/users", albumUsers=[{"userId": ben.user_id, "role": "viewer"}])
-    phone = copy_of(client, ben)
+    phone = copy_of(stack, client, ben)
     until(phone.sync, lambda _: bool(list(phone.rows("album_asset"))))
     assert {row["id"]: row["isFavorite"] for row in phone.rows("asset")} == {shared: False}
     assert [row["city"] for row in phone.rows("exif")] == ["Rome"]
@@ -483,7 +525,7 @@ def test_nobody_is_told_what_is_not_theirs(
 
 def test_nothing_is_missed_while_others_write(stack: ApiStack, client: AppClient, ann: Person) -> None:
     """Transactions that commit in another order than they began; the one that began first ends last."""
-    database, phone = stack.services.database, copy_of(client, ann)
+    database, phone = stack.services.database, copy_of(stack, client, ann)
     over = threading.Event()
 
     def write(pause_s: float) -> None:
@@ -520,7 +562,7 @@ def test_the_older_types_have_their_own_form(
     asset_id = add_asset(stack, ann, duration_ms=3_723_045)
     person_id = add_person(stack, ann, "Grace", asset_id)
     album_id = as_ann.post("/albums", albumName="Rome", assetIds=[asset_id])["id"]
-    phone = copy_of(client, ann)
+    phone = copy_of(stack, client, ann)
     types = ["AssetsV1", "AlbumsV1", "AlbumAssetsV1", "AssetFacesV1"]
     told = {line["type"]: line["data"] for line in until(lambda: phone.lines(types), lambda lines: len(lines) > 5)}
     assert told["AssetV1"]["duration"] == told["AlbumAssetCreateV1"]["duration"] == "01:02:03.045"
@@ -536,7 +578,7 @@ def test_the_older_types_have_their_own_form(
 
 def test_a_change_of_nothing_that_clients_copy_is_not_told(stack: ApiStack, client: AppClient, ann: Person) -> None:
     asset_id = add_asset(stack, ann)
-    phone = copy_of(client, ann)
+    phone = copy_of(stack, client, ann)
     until(phone.sync, lambda _: bool(list(phone.rows("asset"))))
     with stack.services.database.session() as session:
         session.execute(update(Asset).values(original_path="/elsewhere.jpg", is_favorite=False, updated_at=NOON))
