@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from typing import Annotated, Any, cast
 
 from anyio import to_thread
@@ -16,7 +17,8 @@ from starlette.responses import Response
 
 from cluster.clock import Clock
 from cluster.db.engine import Database
-from cluster.db.queries import users
+from cluster.db.queries import shared_links, users
+from cluster.db.queries.shared_links import KnownLink
 from cluster.errors import Forbidden, NotAuthenticated
 from cluster.metrics import Metrics, Unmeasured
 from cluster.queue.store import QueueStore
@@ -26,6 +28,7 @@ from cluster.vectors.index import Vectors
 from serve_app.cluster_nodes import ClusterNodes, NoCluster
 from serve_app.permissions import ALL, ANY, covers
 from serve_app.text_points import LocalTexts, TextPoints
+from serve_app.visitors import link_by_key, may_pass
 
 SESSION_COOKIE = "immich_access_token"
 READING = ("GET", "HEAD", None)
@@ -56,7 +59,8 @@ class Services:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. A session may do everything; an API key what it was granted (`permissions`, None for a session).
-    `elevated`: they have shown their PIN code in this session lately, and may see what is locked."""
+    `elevated`: they have shown their PIN code in this session lately, and may see what is locked. `link`: a visitor has
+    come by this link of the user, and is nobody beyond what it lets them do."""
 
     user_id: str
     is_admin: bool
@@ -64,6 +68,7 @@ class Caller:
     api_key_id: str | None = None
     permissions: frozenset[str] | None = None
     elevated: bool = False
+    link: KnownLink | None = None
 
 
 class CredentialKind(Enum):
@@ -106,8 +111,11 @@ def find_credential(request: HTTPConnection) -> tuple[CredentialKind, str] | Non
     return next(((kind, value) for kind, value in candidates if value), None)
 
 
-def authenticate(services: Services, request: HTTPConnection) -> Caller:
-    """Who asks. Blocks. Raises NotAuthenticated."""
+def authenticate(
+    services: Services, request: HTTPConnection, *, shared: bool = False, with_password: bool = True
+) -> Caller:
+    """Who asks. `shared`: visitors by a link may, too; `with_password`: those who have given its password. Blocks.
+    Raises NotAuthenticated, Forbidden."""
     credential = find_credential(request)
     if credential is None:
         raise NotAuthenticated("Authentication required")
@@ -115,9 +123,14 @@ def authenticate(services: Services, request: HTTPConnection) -> Caller:
     if request.scope.get("method") not in READING and _from_another_site(request, secret):
         raise Forbidden("Another site asked for this in your name")
     with services.database.reader() as session:
-        caller = _caller(services, session, kind, hashed(secret))
+        caller = _caller(services, session, kind, secret)
     if caller is None:
         raise NotAuthenticated(REFUSALS[kind])
+    if caller.link is not None:
+        if not shared:
+            raise Forbidden("Forbidden")
+        if with_password and not may_pass(caller.link, request):
+            raise NotAuthenticated("Password required")
     return caller
 
 
@@ -127,10 +140,10 @@ def _from_another_site(request: HTTPConnection, secret: str) -> bool:
     return is_cookie and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
-def _caller(services: Services, session: Session, kind: CredentialKind, digest: str) -> Caller | None:
+def _caller(services: Services, session: Session, kind: CredentialKind, secret: str) -> Caller | None:
     now = services.clock.now()
     if kind is CredentialKind.SESSION:
-        found = users.session_by_token(session, digest)
+        found = users.session_by_token(session, hashed(secret))
         if found is None or (found.expires_at is not None and found.expires_at <= now):
             return None
         if now - found.seen_at > SEEN_EVERY:
@@ -140,11 +153,13 @@ def _caller(services: Services, session: Session, kind: CredentialKind, digest: 
             _keep_elevated(services, found.session_id)
         return Caller(found.user_id, found.is_admin, session_id=found.session_id, elevated=locked_at > now)
     if kind is CredentialKind.API_KEY:
-        key = users.api_key_by_digest(session, digest)
+        key = users.api_key_by_digest(session, hashed(secret))
         if key is None:
             return None
         return Caller(key.user_id, key.is_admin, api_key_id=key.key_id, permissions=key.permissions)
-    return None
+    find = link_by_key if kind is CredentialKind.SHARE_KEY else shared_links.link_by_slug
+    link = find(session, secret, now)
+    return None if link is None else Caller(link.user_id, is_admin=False, link=link)
 
 
 def _note_seen(services: Services, session_id: str) -> None:
@@ -167,15 +182,25 @@ def check_permission(caller: Caller, permission: str, *, admin: bool) -> None:
     """Raises Forbidden when the caller may not do this."""
     if admin and not caller.is_admin:
         raise Forbidden("Forbidden")
+    if caller.link is not None and permission in _refused_by(caller.link):
+        raise Forbidden("Forbidden")
     if caller.permissions is not None and not covers(caller.permissions, permission):
         raise Forbidden(f"Missing required permission: {permission}")
 
 
-def allow(permission: str = ALL, *, admin: bool = False) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """A dependency: the caller, when they may do `permission` (and are an admin, where it takes one)."""
+def _refused_by(link: KnownLink) -> set[str]:
+    return {name for name, given in (("asset.upload", link.upload), ("asset.download", link.download)) if not given}
+
+
+def allow(
+    permission: str = ALL, *, admin: bool = False, shared: bool = False, with_password: bool = True
+) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """A dependency: the caller, when they may do `permission` (and are an admin, where it takes one). `shared`: or come
+    by a link; what it shows them is asked later."""
 
     async def caller(request: HTTPConnection) -> Caller:
-        found = await to_thread.run_sync(authenticate, services_of(request), request)
+        ask = partial(authenticate, services_of(request), request, shared=shared, with_password=with_password)
+        found = await to_thread.run_sync(ask)
         check_permission(found, permission, admin=admin)
         return found
 
@@ -183,7 +208,12 @@ def allow(permission: str = ALL, *, admin: bool = False) -> Callable[..., Corout
 
 
 async def in_one_turn(
-    request: HTTPConnection, permission: str, do: Callable[[Services, Caller], Any], *, admin: bool = False
+    request: HTTPConnection,
+    permission: str,
+    do: Callable[[Services, Caller], Any],
+    *,
+    admin: bool = False,
+    shared: bool = False,
 ) -> Response:
     """Ask who calls, check, do, and write the answer down, in one turn of one thread: for routes that clients call
     again and again. What `do` returns is as the route's `response_model` says; nobody checks it again.
@@ -191,7 +221,7 @@ async def in_one_turn(
 
     def turn() -> Response:
         services = services_of(request)
-        caller = authenticate(services, request)
+        caller = authenticate(services, request, shared=shared)
         check_permission(caller, permission, admin=admin)
         return Response(to_json(do(services, caller), by_alias=True), media_type="application/json")
 

@@ -15,7 +15,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
-from cluster.errors import NotAuthenticated
+from cluster.errors import Forbidden, NotAuthenticated
 from cluster.telemetry import follow_config
 from serve_app.deps import Services, authenticate
 from serve_app.events import EventTail, Message
@@ -96,7 +96,7 @@ def add_sockets(app: FastAPI, services: Services, version: Mapping[str, object])
     async def who(scope: Mapping[str, Any]) -> Listener | None:
         try:
             caller = await to_thread.run_sync(authenticate, services, HTTPConnection(dict(scope)))
-        except NotAuthenticated:
+        except (NotAuthenticated, Forbidden):
             return None
         return Listener(caller.user_id, caller.session_id)
 

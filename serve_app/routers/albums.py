@@ -16,6 +16,7 @@ from serve_app.wire.outcome import OutcomeResponse, outcome_response
 router = APIRouter(prefix="/albums", tags=["albums"])
 
 Reader = Annotated[Caller, Depends(allow("album.read"))]
+Visitor = Annotated[Caller, Depends(allow("album.read", shared=True))]
 
 
 @router.get("")
@@ -55,13 +56,13 @@ def get_album_statistics(
 def add_assets_to_albums(
     body: wire.AddToAlbums, services: ServicesOf, caller: Annotated[Caller, Depends(allow("albumAsset.create"))]
 ) -> wire.AddedToAlbums:
-    refusal = album_assets.add_assets_to_albums(services, caller.user_id, body.album_ids, body.asset_ids)
+    refusal = album_assets.add_assets_to_albums(services, caller, body.album_ids, body.asset_ids)
     return wire.AddedToAlbums(success=refusal is None, error=refusal)
 
 
 @router.get("/{album_id}")
-def get_album_info(album_id: WireId, services: ServicesOf, caller: Reader) -> wire.AlbumResponse:
-    return wire.album_response(albums.get_album(services, caller.user_id, album_id), caller.user_id)
+def get_album_info(album_id: WireId, services: ServicesOf, caller: Visitor) -> wire.AlbumResponse:
+    return wire.album_response(albums.get_album(services, caller, album_id), caller.user_id)
 
 
 @router.patch("/{album_id}")
@@ -71,7 +72,7 @@ def update_album_info(
     services: ServicesOf,
     caller: Annotated[Caller, Depends(allow("album.update"))],
 ) -> wire.AlbumResponse:
-    changed = albums.update_album(services, caller.user_id, album_id, body.changes())
+    changed = albums.update_album(services, caller, album_id, body.changes())
     return wire.album_response(changed, caller.user_id)
 
 
@@ -79,12 +80,12 @@ def update_album_info(
 def delete_album(
     album_id: WireId, services: ServicesOf, caller: Annotated[Caller, Depends(allow("album.delete"))]
 ) -> None:
-    albums.delete_album(services, caller.user_id, album_id)
+    albums.delete_album(services, caller, album_id)
 
 
 @router.get("/{album_id}/map-markers")
-def get_album_map_markers(album_id: WireId, services: ServicesOf, caller: Reader) -> list[Marker]:
-    return [marker(row) for row in album_markers(services, caller.user_id, album_id)]
+def get_album_map_markers(album_id: WireId, services: ServicesOf, caller: Visitor) -> list[Marker]:
+    return [marker(row) for row in album_markers(services, caller, album_id)]
 
 
 @router.put("/{album_id}/assets")
@@ -94,7 +95,7 @@ def add_assets_to_album(
     services: ServicesOf,
     caller: Annotated[Caller, Depends(allow("albumAsset.create"))],
 ) -> list[OutcomeResponse]:
-    outcomes = album_assets.add_assets(services, caller.user_id, album_id, body.ids)
+    outcomes = album_assets.add_assets(services, caller, album_id, body.ids)
     return [outcome_response(one) for one in outcomes]
 
 
@@ -105,7 +106,7 @@ def remove_asset_from_album(
     services: ServicesOf,
     caller: Annotated[Caller, Depends(allow("albumAsset.delete"))],
 ) -> list[OutcomeResponse]:
-    outcomes = album_assets.remove_assets(services, caller.user_id, album_id, body.ids)
+    outcomes = album_assets.remove_assets(services, caller, album_id, body.ids)
     return [outcome_response(one) for one in outcomes]
 
 
@@ -117,7 +118,7 @@ def add_users_to_album(
     caller: Annotated[Caller, Depends(allow("albumUser.create"))],
 ) -> wire.AlbumResponse:
     members = [(one.user_id, one.role) for one in body.album_users]
-    return wire.album_response(album_users.share_album(services, caller.user_id, album_id, members), caller.user_id)
+    return wire.album_response(album_users.share_album(services, caller, album_id, members), caller.user_id)
 
 
 @router.put("/{album_id}/user/{user_id}", status_code=204)
@@ -128,7 +129,7 @@ def update_album_user(
     services: ServicesOf,
     caller: Annotated[Caller, Depends(allow("albumUser.update"))],
 ) -> None:
-    album_users.change_role(services, caller.user_id, album_id, user_id, body.role)
+    album_users.change_role(services, caller, album_id, user_id, body.role)
 
 
 @router.delete("/{album_id}/user/{user_id}", status_code=204)
@@ -139,4 +140,4 @@ def remove_user_from_album(
     caller: Annotated[Caller, Depends(allow("albumUser.delete"))],
 ) -> None:
     """`me` leaves."""
-    album_users.unshare_album(services, caller.user_id, album_id, user_id)
+    album_users.unshare_album(services, caller, album_id, user_id)

@@ -28,7 +28,9 @@ from serve_app.wire.validation import wire_issues
 router = APIRouter(tags=["assets"])
 
 Uploader = Annotated[Caller, Depends(allow("asset.upload"))]
+VisitingUploader = Annotated[Caller, Depends(allow("asset.upload", shared=True))]
 Reader = Annotated[Caller, Depends(allow("asset.read"))]
+Visitor = Annotated[Caller, Depends(allow("asset.read", shared=True))]
 Editor = Annotated[Caller, Depends(allow("asset.update"))]
 Deleter = Annotated[Caller, Depends(allow("asset.delete"))]
 
@@ -37,15 +39,16 @@ Deleter = Annotated[Caller, Depends(allow("asset.delete"))]
 async def upload_asset(
     request: Request,
     services: ServicesOf,
-    caller: Uploader,
+    caller: VisitingUploader,
     x_immich_checksum: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Take a file in. One that the caller is known to have is answered before its bytes are read."""
-    sha1 = parse_checksum(x_immich_checksum or "")
+    """Take a file in. One that the caller is known to have is answered before its bytes are read; who comes by a link
+    has to show them, or could ask what its owner has."""
+    sha1 = parse_checksum(x_immich_checksum or "") if caller.link is None else None
     known = await to_thread.run_sync(find_upload, services, caller.user_id, sha1) if sha1 else None
     if known is not None:
         return _uploaded(known)
-    upload = Upload(services, caller.user_id)
+    upload = Upload(services, caller.user_id, caller.link)
     try:
         texts = await read_form(request.receive, request.headers.get("content-type", ""), upload.open_file)
         details = _read_texts(texts).details()
@@ -97,9 +100,12 @@ def delete_many_assets(body: wire.DeleteAssets, services: ServicesOf, caller: De
     delete_assets(services, caller, body.ids, body.force)
 
 
-@router.get("/assets/{asset_id}")
-def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> wire.AssetResponse:
-    return wire.seen_asset(get_asset(services, caller, asset_id))
+@router.get("/assets/{asset_id}", response_model=wire.AssetResponse)
+def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Visitor) -> wire.AssetResponse | Response:
+    seen = get_asset(services, caller, asset_id)
+    if seen.bare:
+        return JSONResponse(wire.bare_asset(seen.asset).model_dump(mode="json", by_alias=True))
+    return wire.seen_asset(seen)
 
 
 @router.put("/assets/{asset_id}")
@@ -167,7 +173,7 @@ async def play_asset_video(request: Request, asset_id: wire.Uuid) -> Response:
 
 
 def _answer(request: Request, permission: str, find: Callable[[Caller], ServedFile | ThumbnailSize]) -> Response:
-    caller = authenticate(services_of(request), request)
+    caller = authenticate(services_of(request), request, shared=True)
     check_permission(caller, permission, admin=False)
     found = find(caller)
     if isinstance(found, ThumbnailSize):

@@ -12,7 +12,7 @@ from serve_app.zip_stream import ZipResponse
 
 router = APIRouter(prefix="/download", tags=["download"])
 
-Downloader = Annotated[Caller, Depends(allow("asset.download"))]
+Downloader = Annotated[Caller, Depends(allow("asset.download", shared=True))]
 
 ARCHIVE_NAME = "heliostat.zip"
 

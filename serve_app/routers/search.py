@@ -15,10 +15,11 @@ from tasks.media.places import find_places
 router = APIRouter(prefix="/search", tags=["search"])
 
 Reader = Annotated[Caller, Depends(allow("asset.read"))]
+Visitor = Annotated[Caller, Depends(allow("asset.read", shared=True))]
 
 
 @router.post("/metadata")
-def search_metadata(body: wire.MetadataSearch, services: ServicesOf, caller: Reader) -> wire.SearchResponse:
+def search_metadata(body: wire.MetadataSearch, services: ServicesOf, caller: Visitor) -> wire.SearchResponse:
     """One page of the caller's assets."""
     page = search_assets.search_page(
         services, caller, body.filter(caller.user_id), body.sorting(), body.shown(), page=body.page, size=body.size

@@ -18,6 +18,7 @@ async def get_time_buckets(request: Request, asked: Annotated[wire.TimelineQuery
         request,
         "asset.read",
         lambda services, caller: wire.bucket_counts(timeline.list_months(services, caller, asked.request())),
+        shared=True,
     )
 
 
@@ -29,4 +30,5 @@ async def get_time_bucket(request: Request, asked: Annotated[wire.BucketQuery, Q
         request,
         "asset.read",
         lambda services, caller: wire.bucket_columns(timeline.get_month(services, caller, asked.request(), first_day)),
+        shared=True,
     )

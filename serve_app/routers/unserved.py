@@ -24,7 +24,6 @@ OUT_OF_SCOPE = (
 LATER = (
     "/activities",
     "/search/large-assets",
-    "/shared-links",
     "/assets/copy",
     "/assets/metadata",
     "/assets/{id}/metadata",

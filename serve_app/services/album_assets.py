@@ -12,39 +12,41 @@ from cluster.db.queries.access import EDITOR, OWNER
 from cluster.db.tables.album import Album
 from cluster.notices import tell
 from cluster.queue.job import Notice
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.albums import require_album, tell_members
 from serve_app.services.outcomes import Outcome, Refusal, done
 
 
-def add_assets(services: Services, user_id: str, album_id: str, ids: Sequence[str]) -> list[Outcome]:
+def add_assets(services: Services, caller: Caller, album_id: str, ids: Sequence[str]) -> list[Outcome]:
     """In the order of the ids. Only one's own assets may be added, and partners'. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        album = require_album(session, user_id, album_id, "albumAsset.create", roles=(OWNER, EDITOR))
-        mine = access.givable_ids(session, user_id, ids)
-        return _add(services, session, user_id, album, ids, mine)
+        album = require_album(session, caller, album_id, "albumAsset.create", roles=(OWNER, EDITOR))
+        mine = access.givable_ids(session, caller.user_id, ids)
+        return _add(services, session, caller.user_id, album, ids, mine)
 
 
 def add_assets_to_albums(
-    services: Services, user_id: str, album_ids: Sequence[str], ids: Sequence[str]
+    services: Services, caller: Caller, album_ids: Sequence[str], ids: Sequence[str]
 ) -> Refusal | None:
     """What one may not do is left out; why, when nothing remains to do. Blocks."""
     with services.database.session(durable=True) as session:
-        found = [access.album_for(session, user_id, album_id) for album_id in dict.fromkeys(album_ids)]
+        found = [access.album_for(session, caller, album_id) for album_id in dict.fromkeys(album_ids)]
         writable = [one[0] for one in found if one is not None and one[1] in (OWNER, EDITOR)]
-        mine = access.givable_ids(session, user_id, ids)
+        mine = access.givable_ids(session, caller.user_id, ids)
         if not writable or not mine:
             return Refusal.NO_PERMISSION
-        outcomes = [one for album in writable for one in _add(services, session, user_id, album, sorted(mine), mine)]
+        outcomes = [
+            one for album in writable for one in _add(services, session, caller.user_id, album, sorted(mine), mine)
+        ]
         return None if any(one.refusal is None for one in outcomes) else Refusal.DUPLICATE
 
 
-def remove_assets(services: Services, user_id: str, album_id: str, ids: Sequence[str]) -> list[Outcome]:
+def remove_assets(services: Services, caller: Caller, album_id: str, ids: Sequence[str]) -> list[Outcome]:
     """In the order of the ids. Editors take out only what is theirs. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        album = require_album(session, user_id, album_id, "albumAsset.delete", roles=(OWNER, EDITOR))
+        album = require_album(session, caller, album_id, "albumAsset.delete", roles=(OWNER, EDITOR))
         inside = albums.ids_in_album(session, album_id, ids)
-        allowed = inside if album.owner_id == user_id else assets.owned_ids(session, user_id, inside)
+        allowed = inside if album.owner_id == caller.user_id else assets.owned_ids(session, caller.user_id, inside)
 
         def refusal(asset_id: str, seen: set[str]) -> Refusal | None:
             if asset_id not in inside or asset_id in seen:

@@ -7,40 +7,40 @@ from sqlalchemy.orm import Session
 from cluster.db.queries.access import OWNER
 from cluster.db.tables.album import Album, AlbumUser
 from cluster.errors import BadRequest
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.albums import SeenAlbum, add_members, get_album, require_album, tell_members
 
 MYSELF = "me"
 """Stands for the caller's id in a path."""
 
 
-def share_album(services: Services, user_id: str, album_id: str, members: Sequence[tuple[str, str]]) -> SeenAlbum:
+def share_album(services: Services, caller: Caller, album_id: str, members: Sequence[tuple[str, str]]) -> SeenAlbum:
     """`members`: (user id, role). Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        album = require_album(session, user_id, album_id, "album.share", roles=(OWNER,))
+        album = require_album(session, caller, album_id, "album.share", roles=(OWNER,))
         add_members(services, session, album, members)
         album.updated_at = services.clock.now()
         tell_members(services, session, album)
-    return get_album(services, user_id, album_id)
+    return get_album(services, caller, album_id)
 
 
-def change_role(services: Services, user_id: str, album_id: str, member_id: str, role: str) -> None:
+def change_role(services: Services, caller: Caller, album_id: str, member_id: str, role: str) -> None:
     """Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        album = require_album(session, user_id, album_id, "album.share", roles=(OWNER,))
-        member = _member(session, album, user_id if member_id == MYSELF else member_id)
+        album = require_album(session, caller, album_id, "album.share", roles=(OWNER,))
+        member = _member(session, album, caller.user_id if member_id == MYSELF else member_id)
         if role == OWNER:
             raise BadRequest("An album has one owner")
         member.role = role
         tell_members(services, session, album)
 
 
-def unshare_album(services: Services, user_id: str, album_id: str, member_id: str) -> None:
+def unshare_album(services: Services, caller: Caller, album_id: str, member_id: str) -> None:
     """Raises BadRequest. Blocks."""
-    leaves = member_id in (MYSELF, user_id)
+    leaves = member_id in (MYSELF, caller.user_id)
     with services.database.session(durable=True) as session:
-        album = require_album(session, user_id, album_id, "album.share", roles=None if leaves else (OWNER,))
-        member = _member(session, album, user_id if leaves else member_id)
+        album = require_album(session, caller, album_id, "album.share", roles=None if leaves else (OWNER,))
+        member = _member(session, album, caller.user_id if leaves else member_id)
         tell_members(services, session, album)
         session.delete(member)
 

@@ -5,20 +5,20 @@ Source: spec/api.md §9.
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import access, albums, users
-from cluster.db.queries.access import EDITOR, OWNER
+from cluster.db.queries import access, albums, shared_links, users
+from cluster.db.queries.access import EDITOR, OWNER, Viewer
 from cluster.db.queries.albums import Contents
 from cluster.db.tables.album import Album, AlbumUser
 from cluster.db.tables.user import User
 from cluster.errors import BadRequest
 from cluster.notices import tell
 from cluster.queue.job import NewEvent, Notice
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.get_asset import no_access
 from serve_app.services.users import preference
 
@@ -32,6 +32,7 @@ class SeenAlbum:
     members: Sequence[tuple[User, str]]
     contents: Contents | None
     thumbnail_asset_id: str | None
+    has_link: bool
     contributors: Sequence[tuple[str, int]] | None = None
 
 
@@ -50,11 +51,17 @@ def list_albums(services: Services, user_id: str, **wanted: Any) -> list[SeenAlb
         return _seen(session, albums.list_albums(session, user_id, **wanted))
 
 
-def get_album(services: Services, user_id: str, album_id: str) -> SeenAlbum:
+def get_album(services: Services, caller: Caller, album_id: str) -> SeenAlbum:
     """Raises BadRequest. Blocks."""
     with services.database.reader() as session:
-        album = require_album(session, user_id, album_id, "album.read")
-        return _seen_alone(session, album)
+        require_album(session, caller, album_id, "album.read")
+        return see_album(session, album_id, alone=caller.link is not None)
+
+
+def see_album(session: Session, album_id: str, *, alone: bool) -> SeenAlbum:
+    """`alone`: without the others who see it, which is nobody's affair without an account."""
+    seen = _seen_alone(session, session.get_one(Album, album_id))
+    return replace(seen, members=seen.members[:1], contributors=None) if alone else seen
 
 
 def album_statistics(services: Services, user_id: str) -> AlbumStatistics:
@@ -97,10 +104,10 @@ def create_album(
         return _seen_alone(session, album)
 
 
-def update_album(services: Services, user_id: str, album_id: str, changes: Mapping[str, Any]) -> SeenAlbum:
+def update_album(services: Services, caller: Caller, album_id: str, changes: Mapping[str, Any]) -> SeenAlbum:
     """`changes`: column → value. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        album = require_album(session, user_id, album_id, "album.update", roles=(OWNER,))
+        album = require_album(session, caller, album_id, "album.update", roles=(OWNER,))
         thumbnail = changes.get("thumbnail_asset_id")
         if thumbnail is not None and not albums.ids_in_album(session, album_id, [thumbnail]):
             raise BadRequest("Invalid album thumbnail")
@@ -112,17 +119,17 @@ def update_album(services: Services, user_id: str, album_id: str, changes: Mappi
         return _seen_alone(session, album)
 
 
-def delete_album(services: Services, user_id: str, album_id: str) -> None:
+def delete_album(services: Services, caller: Caller, album_id: str) -> None:
     """The assets stay. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        session.delete(require_album(session, user_id, album_id, "album.delete", roles=(OWNER,)))
+        session.delete(require_album(session, caller, album_id, "album.delete", roles=(OWNER,)))
 
 
 def require_album(
-    session: Session, user_id: str, album_id: str, permission: str, roles: Iterable[str] | None = None
+    session: Session, viewer: Viewer, album_id: str, permission: str, roles: Iterable[str] | None = None
 ) -> Album:
-    """The album, when the user sees it and is one of `roles` to it (None: any). Raises BadRequest."""
-    found = access.album_for(session, user_id, album_id)
+    """The album, when the viewer sees it and is one of `roles` to it (None: any). Raises BadRequest."""
+    found = access.album_for(session, viewer, album_id)
     if found is None or (roles is not None and found[1] not in roles):
         raise no_access(permission)
     return found[0]
@@ -164,12 +171,14 @@ def _seen_alone(session: Session, album: Album) -> SeenAlbum:
 def _seen(session: Session, found: Sequence[Album], *, with_contributors: bool = False) -> list[SeenAlbum]:
     ids = [album.id for album in found]
     members, contents = albums.members_of(session, ids), albums.contents_of(session, ids)
+    linked = shared_links.albums_with_link(session, ids)
     return [
         SeenAlbum(
             album,
             members[album.id],
             contents.get(album.id),
             _thumbnail(session, album, contents.get(album.id)),
+            album.id in linked,
             albums.contributors_of(session, album.id) if with_contributors else None,
         )
         for album in found

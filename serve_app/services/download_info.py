@@ -52,11 +52,11 @@ def _parts(
         require_readable(session, caller, asset_ids, "asset.download")
         return downloads.parts_of_assets(session, asset_ids)
     if album_id is not None:
-        require_album(session, caller.user_id, album_id, "album.download")
+        require_album(session, caller, album_id, "album.download")
         return downloads.parts_of_album(session, album_id)
     if owner_id is None:
         raise BadRequest("assetIds, albumId, or userId is required")
-    if owner_id != caller.user_id:
+    if owner_id != caller.user_id or caller.link is not None:
         raise no_access("timeline.download")
     return downloads.parts_of_user(session, owner_id)
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from cluster.db.queries import access, assets, printed_text
 from cluster.db.queries.asset_details import AssetDetails, details_of
+from cluster.db.queries.shared_links import KnownLink
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
 from cluster.db.tables.learned import AssetOcr
 from cluster.errors import BadRequest, NotAuthenticated
@@ -15,12 +16,13 @@ from serve_app.deps import Caller, Services
 
 @dataclass(frozen=True, slots=True)
 class SeenAsset:
-    """An asset as somebody sees it. `own`: whether it is theirs."""
+    """An asset as somebody sees it. `own`: whether it is theirs. `bare`: they are told nothing that its file says."""
 
     asset: Asset
     exif: AssetExif | None
     details: AssetDetails
     own: bool
+    bare: bool = False
 
 
 def get_asset(services: Services, caller: Caller, asset_id: str) -> SeenAsset:
@@ -31,8 +33,15 @@ def get_asset(services: Services, caller: Caller, asset_id: str) -> SeenAsset:
             raise no_access("asset.read")
         asset, exif = found
         require_readable(session, caller, [asset_id], "asset.read")
+        if caller.link is not None:
+            return seen_by_link(asset, exif, caller.link)
         own = asset.owner_id == caller.user_id
         return SeenAsset(asset, exif, details_of(session, [asset])[asset_id], own)
+
+
+def seen_by_link(asset: Asset, exif: AssetExif | None, link: KnownLink) -> SeenAsset:
+    """As whoever comes by the link sees it: nobody is told who is in it."""
+    return SeenAsset(asset, exif, AssetDetails(people=()), own=False, bare=not link.metadata)
 
 
 def get_metadata(services: Services, caller: Caller, asset_id: str) -> list[AssetMetadata]:
@@ -70,7 +79,7 @@ def require_unlocked(session: Session, user_id: str, ids: Collection[str], permi
 
 def require_readable(session: Session, caller: Caller, ids: Collection[str], permission: str) -> None:
     """Raises BadRequest unless the caller may see all of these assets."""
-    if len(access.readable_ids(session, caller.user_id, ids, with_locked=caller.elevated)) < len(set(ids)):
+    if len(access.readable_ids(session, caller, ids)) < len(set(ids)):
         raise no_access(permission)
 
 

@@ -2,7 +2,7 @@
 
 from cluster.db.queries import places
 from cluster.db.queries.places import Marker, MarkerFilter
-from serve_app.deps import Services
+from serve_app.deps import Caller, Services
 from serve_app.services.albums import require_album
 from tasks.media.places import Place, nearest_place
 
@@ -13,10 +13,12 @@ def markers(services: Services, user_id: str, wanted: MarkerFilter) -> list[Mark
         return places.markers(session, user_id, wanted)
 
 
-def album_markers(services: Services, user_id: str, album_id: str) -> list[Marker]:
+def album_markers(services: Services, caller: Caller, album_id: str) -> list[Marker]:
     """The same of an album. Raises BadRequest. Blocks."""
     with services.database.reader() as session:
-        require_album(session, user_id, album_id, "album.read")
+        require_album(session, caller, album_id, "album.read")
+        if caller.link is not None and not caller.link.metadata:
+            return []
         return places.album_markers(session, album_id)
 
 

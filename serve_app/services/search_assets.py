@@ -11,8 +11,10 @@ from cluster.db.queries import access, asset_search, partners
 from cluster.db.queries.asset_details import details_of
 from cluster.db.queries.asset_search import ANY_TAGS, AssetFilter, Found, Sorting
 from cluster.db.queries.assets import LOCKED, TIMELINE
+from cluster.db.queries.shared_links import KnownLink
+from cluster.errors import Forbidden
 from serve_app.deps import Caller, Services
-from serve_app.services.get_asset import SeenAsset, no_access, require_elevation
+from serve_app.services.get_asset import SeenAsset, no_access, require_elevation, seen_by_link
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def search_page(
     with services.database.reader() as session:
         wanted = admitted(session, caller, wanted)
         found = asset_search.search(session, wanted, sorting, limit=size + 1, offset=(page - 1) * size)
-        return Page(seen_assets(session, wanted.owner_id, found[:size], shown), page + 1 if len(found) > size else None)
+        return Page(seen_assets(session, caller, found[:size], shown), page + 1 if len(found) > size else None)
 
 
 def search_at_random(
@@ -57,7 +59,7 @@ def search_at_random(
         wanted = admitted(session, caller, wanted)
         found = asset_search.search_around(session, wanted, str(uuid.uuid4()), limit=size)
         secrets.SystemRandom().shuffle(found)
-        return seen_assets(session, wanted.owner_id, found, shown)
+        return seen_assets(session, caller, found, shown)
 
 
 def count_found(services: Services, caller: Caller, wanted: AssetFilter) -> int:
@@ -71,11 +73,20 @@ def admitted(session: Session, caller: Caller, wanted: AssetFilter) -> AssetFilt
     for what the user may not ask for."""
     if wanted.equal.get("visibility") == LOCKED:
         require_elevation(caller)
-    if len(access.visible_album_ids(session, wanted.owner_id, wanted.album_ids)) < len(set(wanted.album_ids)):
+    if len(access.visible_album_ids(session, caller, wanted.album_ids)) < len(set(wanted.album_ids)):
         raise no_access("album.read")
+    if caller.link is not None:
+        return _within_link(wanted, caller.link)
     if _asks_for_what_is_private(wanted):
         return wanted
     return replace(wanted, partner_ids=partners.ids_sharing_with(session, wanted.owner_id, in_timeline=True))
+
+
+def _within_link(wanted: AssetFilter, link: KnownLink) -> AssetFilter:
+    """A filter tells what a file says, so a link that shows no metadata takes none."""
+    if not link.metadata or wanted.with_deleted or _asks_for_what_is_private(wanted):
+        raise Forbidden("Forbidden")
+    return replace(wanted, link=link)
 
 
 def _asks_for_what_is_private(wanted: AssetFilter) -> bool:
@@ -84,11 +95,13 @@ def _asks_for_what_is_private(wanted: AssetFilter) -> bool:
     return of_others or "favorite" in wanted.equal or wanted.equal.get("visibility", TIMELINE) != TIMELINE
 
 
-def seen_assets(session: Session, user_id: str, found: Iterable[Found], shown: Shown) -> list[SeenAsset]:
+def seen_assets(session: Session, caller: Caller, found: Iterable[Found], shown: Shown) -> list[SeenAsset]:
     """With what is to come along."""
     found = list(found)
+    if caller.link is not None:
+        return [seen_by_link(asset, exif if shown.exif else None, caller.link) for asset, exif in found]
     details = details_of(session, [asset for asset, _ in found], people=shown.people, tags=False, stack=shown.stack)
     return [
-        SeenAsset(asset, exif if shown.exif else None, details[asset.id], asset.owner_id == user_id)
+        SeenAsset(asset, exif if shown.exif else None, details[asset.id], asset.owner_id == caller.user_id)
         for asset, exif in found
     ]

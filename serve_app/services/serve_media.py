@@ -41,6 +41,9 @@ def thumbnail(
     services: Services, caller: Caller, asset_id: str, size: ThumbnailSize, edited: bool
 ) -> ServedFile | ThumbnailSize:
     """The picture in this size, or the size to ask for instead. Raises BadRequest, NotFound. Blocks: one query."""
+    whole = size in (ThumbnailSize.ORIGINAL, ThumbnailSize.FULLSIZE)
+    if whole and caller.link is not None and not caller.link.download:
+        return ThumbnailSize.PREVIEW
     if size is ThumbnailSize.ORIGINAL:
         return size
     source = _source(services, caller, asset_id, "asset.view")
@@ -74,8 +77,10 @@ def playback(services: Services, caller: Caller, asset_id: str) -> ServedFile:
 
 def _source(services: Services, caller: Caller, asset_id: str, permission: str) -> MediaSource:
     with services.database.reader() as session:
-        source = assets.media_source(session, caller.user_id, asset_id, with_locked=caller.elevated)
-        if source is None and access.shared_ids(session, caller.user_id, [asset_id]):
+        source = None
+        if caller.link is None:
+            source = assets.media_source(session, caller.user_id, asset_id, with_locked=caller.elevated)
+        if source is None and access.shared_ids(session, caller, [asset_id]):
             source = assets.media_source(session, session.get_one(Asset, asset_id).owner_id, asset_id)
     if source is None:
         raise no_access(permission)

@@ -58,7 +58,7 @@ def smart_page(
         matches = services.vectors.nearest(session, EmbeddingKind.SMART_SEARCH, point, limit, among, owner)
         ids = [match.id for match in matches[(page - 1) * size :]]
         found = asset_search.in_order(session, ids[:size])
-        return Page(seen_assets(session, wanted.owner_id, found, shown), page + 1 if len(ids) > size else None)
+        return Page(seen_assets(session, caller, found, shown), page + 1 if len(ids) > size else None)
 
 
 def _point_of_text(services: Services, model: str, like: Likeness) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cluster.db.queries import partners, timeline
 from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE
+from cluster.db.queries.shared_links import KnownLink
 from cluster.db.queries.timeline import TimelineAsset, TimelineFilter
 from cluster.db.tables.tag import Tag
 from cluster.errors import BadRequest
@@ -29,12 +30,14 @@ class TimelineRequest:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """The assets of one month, in order. `stack_sizes` None: nobody asked. `viewer_id`: who looks."""
+    """The assets of one month, in order. `stack_sizes` None: nobody asked. `viewer_id`: who looks, None for somebody
+    without an account. `with_places`: they are told where."""
 
     rows: Sequence[TimelineAsset]
     stack_sizes: dict[str, int] | None
-    viewer_id: str
+    viewer_id: str | None
     with_coordinates: bool
+    with_places: bool = True
 
 
 def list_months(services: Services, caller: Caller, asked: TimelineRequest) -> list[tuple[str, int]]:
@@ -56,6 +59,9 @@ def get_month(services: Services, caller: Caller, asked: TimelineRequest, first_
         sizes = None
         if wanted.primaries:
             sizes = timeline.stack_sizes(session, [row.stack_id for row in rows if row.stack_id is not None])
+    if caller.link is not None:
+        places = caller.link.metadata
+        return Month(rows, sizes, None, places and asked.with_coordinates, with_places=places)
     return Month(rows, sizes, caller.user_id, asked.with_coordinates)
 
 
@@ -78,10 +84,12 @@ def _bounds(first_day: date) -> tuple[datetime, datetime]:
 def _checked(session: Session, caller: Caller, asked: TimelineRequest) -> TimelineFilter:
     """Whose timeline it is, if the caller may see it."""
     wanted, user_id = asked.wanted, caller.user_id
+    if caller.link is not None:
+        return _of_link(session, caller, caller.link, wanted)
     if wanted.visibility == LOCKED:
         require_elevation(caller)
     if wanted.album_id is not None:
-        require_album(session, user_id, wanted.album_id, "album.read")
+        require_album(session, caller, wanted.album_id, "album.read")
     if wanted.tag_id is not None:
         tag = session.get(Tag, wanted.tag_id)
         if tag is None or tag.owner_id != user_id:
@@ -97,6 +105,16 @@ def _checked(session: Session, caller: Caller, asked: TimelineRequest) -> Timeli
         wanted = replace(wanted, owner_id=user_id)
     if asked.with_partners and wanted.owner_id is not None and not (wanted.person_id or wanted.tag_id):
         return replace(wanted, partner_ids=partners.ids_sharing_with(session, user_id, in_timeline=True))
+    return wanted
+
+
+def _of_link(session: Session, caller: Caller, link: KnownLink, wanted: TimelineFilter) -> TimelineFilter:
+    """The link's album and nothing else, whosever lie in it; one that shows no metadata is not asked for places."""
+    private = wanted.trashed or wanted.favorite is not None or wanted.person_id or wanted.tag_id or wanted.owner_id
+    shown = wanted.visibility in (None, TIMELINE, ARCHIVE)
+    if private or not shown or wanted.album_id is None or (wanted.box is not None and not link.metadata):
+        raise no_access("timeline.read")
+    require_album(session, caller, wanted.album_id, "album.read")
     return wanted
 
 

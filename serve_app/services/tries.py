@@ -17,6 +17,7 @@ At once, and then one each:
 - `ADDRESS`, 100 and 10 seconds: an office or a school behind one address signs in on Monday morning; one that sprays
   a usual password over all accounts has 8,700 tries a day.
 - `PIN_CODE`, 5 and 5 minutes: six digits are a million; 292 tries a day find it in a year with one in ten.
+- `LINK_ANYWHERE`, 50 and 10 seconds: a link's password, by all who have the link together, each of whom has `HERE`.
 - `OWN_PASSWORD`, as `HERE`: a session that somebody left open is no place to guess from either.
 """
 
@@ -36,6 +37,7 @@ ANYWHERE = Allowance(50, timedelta(minutes=1))
 ADDRESS = Allowance(100, timedelta(seconds=10))
 PIN_CODE = Allowance(5, timedelta(minutes=5))
 OWN_PASSWORD = HERE
+LINK_ANYWHERE = Allowance(50, timedelta(seconds=10))
 
 
 def sign_in_tries(email: str, network: str, *, known: bool) -> dict[str, Allowance]:
@@ -51,6 +53,11 @@ def pin_code_tries(user_id: str) -> dict[str, Allowance]:
 def password_tries(user_id: str) -> dict[str, Allowance]:
     """Of the user's own password, by who is signed in."""
     return {_key("own password", user_id): OWN_PASSWORD}
+
+
+def link_tries(link_id: str, network: str) -> dict[str, Allowance]:
+    """Of a shared link's password, by who has the link."""
+    return {_key("link here", link_id, network): HERE, _key("link anywhere", link_id): LINK_ANYWHERE}
 
 
 def count_try(services: Services, counted: Mapping[str, Allowance]) -> None:

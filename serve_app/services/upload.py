@@ -6,7 +6,7 @@ Source: spec/api.md §4.1, spec/pipeline.md §2.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,12 +16,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from cluster.db.queries import assets
+from cluster.db.queries.shared_links import KnownLink
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
 from cluster.errors import BadRequest
 from cluster.queue.job import NewEvent
 from cluster.storage.incoming import IncomingFile
 from serve_app.deps import Services
 from serve_app.multipart import FileSink, MultipartMalformed, PartStarted
+from serve_app.services.link_assets import join_link
 from tasks.media.formats import extension, is_asset, is_sidecar, is_video
 from tasks.pipeline import after_upload
 
@@ -52,14 +54,16 @@ class Uploaded:
 
 
 class Upload:
-    """One upload of one user. Give `open_file` to the multipart reader; then `accept`, or `discard` after any failure.
+    """One upload of one user, or by a `link` of theirs, which then shows it. Give `open_file` to the multipart reader;
+    then `accept`, or `discard` after any failure.
 
     `accept` and `discard` block.
     """
 
-    def __init__(self, services: Services, user_id: str) -> None:
+    def __init__(self, services: Services, user_id: str, link: KnownLink | None = None) -> None:
         self._services = services
         self._user_id = user_id
+        self._link = link
         self._files: dict[str, IncomingFile] = {}
         self._part_name = ""
         self._in_doubt = False
@@ -83,7 +87,7 @@ class Upload:
     def accept(self, details: UploadDetails) -> Uploaded:
         """The form is complete. Raises BadRequest; then, too, nothing stays."""
         try:
-            return self._accept(details)
+            return self._accept(details if self._link is None else _as_a_visitor(details))
         finally:
             self.discard()
 
@@ -106,10 +110,16 @@ class Upload:
             file.change_extension(extension(name))
         known = find_upload(self._services, self._user_id, file.sha1)
         if known is not None:
-            return known
+            return self._known(known)
         for written in self._written():
             written.publish(details.file_modified_at)
         return self._commit(str(uuid.uuid4()), name, details)
+
+    def _known(self, known: Uploaded) -> Uploaded:
+        if self._link is not None:
+            with self._services.database.session(durable=True) as session:
+                join_link(self._services, session, self._link, known.asset_id)
+        return known
 
     def _written(self) -> list[IncomingFile]:
         return [file for file in self._files.values() if file.size_bytes]
@@ -129,7 +139,7 @@ class Upload:
                 raise
             self._in_doubt = False
             if known.asset_id != asset_id:
-                return known  # the same file came at the same time, and was first
+                return self._known(known)  # the same file came at the same time, and was first
         for file in self._files.values():
             file.settle()
         self._files.clear()
@@ -153,6 +163,9 @@ class Upload:
         if sidecar is not None and sidecar.size_bytes:
             session.execute(insert(AssetFile).values(**_sidecar_row(asset_id, sidecar, now)))
         assets.put_metadata(session, asset_id, details.metadata, now)
+        if self._link is not None:
+            session.flush()
+            join_link(self._services, session, self._link, asset_id)
         self._services.store.enqueue(session, [after_upload(asset_id)])
         # Last, since it locks the user's row, and with it all other uploads of this user, until the commit.
         if not assets.use_quota(session, self._user_id, file.size_bytes):
@@ -229,6 +242,13 @@ def clean_file_name(name: str) -> str:
         return printable
     suffix = PurePosixPath(printable).suffix
     return printable[: NAME_LIMIT_CHARACTERS - len(suffix)] + suffix
+
+
+def _as_a_visitor(details: UploadDetails) -> UploadDetails:
+    """What is the owner's to decide stays out: what they like, and what becomes of another file of theirs."""
+    if details.live_photo_video_id is not None:
+        raise BadRequest("Live photo video not found")
+    return replace(details, favorite=False, visibility=assets.TIMELINE, metadata={})
 
 
 def _sidecar_row(asset_id: str, sidecar: IncomingFile, now: datetime) -> dict[str, Any]:

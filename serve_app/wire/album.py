@@ -110,7 +110,7 @@ class AlbumResponse(Wire):
     album_users: list[AlbumMember]
     asset_count: int
     shared: bool
-    has_shared_link: bool = False
+    has_shared_link: bool
     is_activity_enabled: bool
     order: Order
     start_date: WhenKnown[WireTime] = None
@@ -140,7 +140,8 @@ def album_response(seen: SeenAlbum, viewer_id: str) -> AlbumResponse:
         album_thumbnail_asset_id=seen.thumbnail_asset_id,
         album_users=[AlbumMember(user=user_seen(user), role=role) for user, role in members],  # type: ignore[arg-type]
         asset_count=contents.count if contents else 0,
-        shared=len(members) > 1,
+        shared=len(members) > 1 or seen.has_link,
+        has_shared_link=seen.has_link,
         is_activity_enabled=album.is_activity_enabled,
         order=album.order,  # type: ignore[arg-type]  # the column knows these words alone
         start_date=contents.first if contents else None,

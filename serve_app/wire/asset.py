@@ -375,6 +375,21 @@ class AssetResponse(Wire):
     stack: StackOfAsset | None = None
 
 
+class BareAsset(Wire):
+    """What somebody without an account is shown by a link without metadata."""
+
+    id: str
+    type: Literal["IMAGE", "VIDEO", "AUDIO", "OTHER"]
+    original_mime_type: str
+    thumbhash: str | None
+    local_date_time: WireTime
+    duration: int | None
+    live_photo_video_id: str | None
+    has_metadata: bool = False
+    width: int | None
+    height: int | None
+
+
 class ReadyAsset(Wire):
     """An asset's row, for clients that keep their own database."""
 
@@ -483,6 +498,11 @@ def asset_response(
 
 def seen_asset(seen: SeenAsset) -> AssetResponse:
     return asset_response(seen.asset, seen.exif, seen.details, own=seen.own)
+
+
+def bare_asset(asset: Asset) -> BareAsset:
+    shown = {name: value for name, value in _shared(asset).items() if name in BareAsset.model_fields}
+    return BareAsset(**shown, original_mime_type=mime_type(asset.original_file_name))
 
 
 def stack_of_asset(stack: StackFacts) -> StackOfAsset:

@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.db.queries.access import OWNER, visible_albums
 from cluster.db.queries.assets import ARCHIVE, TIMELINE, in_pages
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset
+from cluster.db.tables.shared_link import SharedLink
 from cluster.db.tables.user import User
 from cluster.db.upsert import upsert
 
@@ -39,7 +40,8 @@ def list_albums(
     shared: bool | None = None,
     asset_id: str | None = None,
 ) -> list[Album]:
-    """Newest first. `shared`: whether somebody other than the owner sees it. `asset_id` outweighs the others."""
+    """Newest first. `shared`: whether somebody other than the owner sees it, or a link shows it. `asset_id` outweighs
+    the others."""
     query = select(Album).where(Album.id.in_(visible_albums(user_id)))
     if asset_id is not None:
         query = query.where(Album.id.in_(select(AlbumAsset.album_id).where(AlbumAsset.asset_id == asset_id)))
@@ -58,14 +60,16 @@ def _wanted(
     if owned is not None:
         yield Album.owner_id == user_id if owned else Album.owner_id != user_id
     if shared is not None:
-        others = exists().where(AlbumUser.album_id == Album.id)
-        yield others if shared else ~others
+        yield _is_shared() if shared else ~_is_shared()
+
+
+def _is_shared() -> ColumnElement[bool]:
+    return or_(exists().where(AlbumUser.album_id == Album.id), exists().where(SharedLink.album_id == Album.id))
 
 
 def count_albums(session: Session, user_id: str) -> tuple[int, int, int]:
     """(owned, shared with or by the user, owned and not shared)."""
-    others = exists().where(AlbumUser.album_id == Album.id)
-    rows = session.execute(select(Album.owner_id, others).where(Album.id.in_(visible_albums(user_id)))).all()
+    rows = session.execute(select(Album.owner_id, _is_shared()).where(Album.id.in_(visible_albums(user_id)))).all()
     mine = [shared for owner, shared in rows if owner == user_id]
     return len(mine), sum(shared for _, shared in rows), mine.count(False)
 

@@ -10,7 +10,9 @@ from sqlalchemy import ColumnElement, Select, exists, func, select, union_all
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text, unindexed
+from cluster.db.queries.access import in_link
 from cluster.db.queries.assets import DELETED, HIDDEN, TIMELINE, assets_with_exif, unlocked, with_checksum
+from cluster.db.queries.shared_links import KnownLink
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
 from cluster.db.tables.learned import OcrSearch
@@ -101,11 +103,12 @@ class AssetFilter:
     `equal`: name in EQUAL → value. `contains`: name in CONTAINS → text. `since`, `until`: name in TIMES → time,
     inclusive. `files`: an asset's file type → its path. Several albums, people or tags: all of them; a tag stands for
     those below it too. `has_text`: text in the picture. Without a visibility, all but what is locked. `partner_ids`:
-    whose timelines are looked through as well.
+    whose timelines are looked through as well. `link`: what it shows, whosever it is.
     """
 
     owner_id: str
     partner_ids: Sequence[str] = ()
+    link: KnownLink | None = None
     equal: Mapping[str, Any] = field(default_factory=dict)
     contains: Mapping[str, str] = field(default_factory=dict)
     since: Mapping[str, datetime] = field(default_factory=dict)
@@ -203,12 +206,19 @@ def _leaves_few(wanted: AssetFilter) -> bool:
     """Whether a condition leaves far fewer than the user has: with an index of its own, or since people rate few."""
     some_tags = bool(wanted.tag_ids) and not isinstance(wanted.tag_ids, AnyTags)
     asked = any(wanted.equal.get(name) is not None for name in ("id", "checksum", "city", "rating"))
-    return asked or some_tags or bool(wanted.album_ids or wanted.person_ids or wanted.files or wanted.has_text)
+    return (
+        asked
+        or some_tags
+        or bool(wanted.album_ids or wanted.person_ids or wanted.files or wanted.has_text or wanted.link)
+    )
 
 
 def _conditions(wanted: AssetFilter, by_owner: bool) -> Iterator[ColumnElement[bool]]:
     """Over Asset, and AssetExif where it is named."""
-    yield (Asset.owner_id if by_owner else unindexed(Asset.owner_id)) == wanted.owner_id
+    if wanted.link is not None:
+        yield Asset.id.in_(in_link(wanted.link))
+    else:
+        yield (Asset.owner_id if by_owner else unindexed(Asset.owner_id)) == wanted.owner_id
     if wanted.equal.get("visibility") in (None, HIDDEN):
         yield unlocked()
     if wanted.with_deleted:

@@ -119,7 +119,7 @@ def shown_by_partners(what: str, viewer_id: str) -> Load:
     """Of assets of others, those that the viewer may see: `asset` or `exif`."""
 
     def load(session: Session, keys: Sequence[str]) -> Rows:
-        return _seen_by_others(session, what, viewer_id, access.readable_ids(session, viewer_id, keys))
+        return _seen_by_others(session, what, viewer_id, access.readable_ids(session, access.Account(viewer_id), keys))
 
     return load
 

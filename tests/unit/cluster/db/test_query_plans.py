@@ -17,7 +17,9 @@ from cluster.db.engine import Database
 from cluster.db.queries import access, asset_search, assets, folders, live_photos, places, timeline
 from cluster.db.queries.asset_search import AssetFilter, SortField, Sorting
 from cluster.db.queries.places import WORDS, MarkerFilter
+from cluster.db.queries.shared_links import KnownLink
 from cluster.db.queries.timeline import Box, TimelineFilter
+from serve_app.deps import Caller
 
 USER = "11111111-1111-4111-8111-111111111111"
 OTHER = "33333333-3333-4333-8333-333333333333"
@@ -49,6 +51,10 @@ IN_MONTH: Step = (
 SINCE: Step = ("asset", "ix_asset_owner_created (owner_id=? AND file_created_at>?)")
 
 
+def link_to(album_id: str | None) -> KnownLink:
+    return KnownLink(USER, USER, album_id, None, upload=False, download=False, metadata=True)
+
+
 @pytest.fixture
 def database(sqlite_database_url: str) -> Iterator[Database]:
     opened = Database(sqlite_database_url)
@@ -66,8 +72,18 @@ def database(sqlite_database_url: str) -> Iterator[Database]:
         pytest.param(
             lambda session: assets.owned_ids(session, USER, IDS, with_locked=True), {BY_ID}, id="owned, locked or not"
         ),
+        *[
+            pytest.param(
+                lambda session, link=link: access.ids_in_link(session, link, IDS),
+                {BY_ID, BY_MOVING_PART},
+                id=f"what a link shows, of an album: {link.album_id is not None}",
+            )
+            for link in (link_to(None), link_to(OTHER))
+        ],
         pytest.param(
-            lambda session: access.shared_ids(session, USER, IDS), {BY_ID, BY_MOVING_PART}, id="what is shown"
+            lambda session: access.shared_ids(session, Caller(USER, is_admin=False), IDS),
+            {BY_ID, BY_MOVING_PART},
+            id="what is shown",
         ),
         pytest.param(
             lambda session: timeline.month(session, replace(WITH_PARTNERS, visibility="timeline"), MAY, JUNE),
