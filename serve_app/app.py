@@ -11,6 +11,7 @@ from cluster.metrics import REQUESTS, Metrics
 from serve_app.deps import Services
 from serve_app.error_mapping import add_error_handlers
 from serve_app.routers import (
+    activities,
     admin_actions,
     admin_auth,
     admin_users,
@@ -68,6 +69,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     timeline.router,
     search.router,
     albums.router,
+    activities.router,
     jobs.router,
     queues.router,
     auth.router,

@@ -28,7 +28,7 @@ from cluster.vectors.index import Vectors
 from serve_app.cluster_nodes import ClusterNodes, NoCluster
 from serve_app.permissions import ALL, ANY, covers
 from serve_app.text_points import LocalTexts, TextPoints
-from serve_app.visitors import link_by_key, may_pass
+from serve_app.visitors import may_pass, plain_key
 
 SESSION_COOKIE = "immich_access_token"
 READING = ("GET", "HEAD", None)
@@ -157,8 +157,12 @@ def _caller(services: Services, session: Session, kind: CredentialKind, secret: 
         if key is None:
             return None
         return Caller(key.user_id, key.is_admin, api_key_id=key.key_id, permissions=key.permissions)
-    find = link_by_key if kind is CredentialKind.SHARE_KEY else shared_links.link_by_slug
-    link = find(session, secret, now)
+    if "\0" in secret:  # no database holds such a key
+        return None
+    if kind is CredentialKind.SHARE_KEY:
+        link = shared_links.link_by_key(session, plain_key(secret), now)
+    else:
+        link = shared_links.link_by_slug(session, secret, now)
     return None if link is None else Caller(link.user_id, is_admin=False, link=link)
 
 

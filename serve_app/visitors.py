@@ -2,12 +2,9 @@
 
 import base64
 import hashlib
-from datetime import datetime
 
-from sqlalchemy.orm import Session
 from starlette.requests import HTTPConnection
 
-from cluster.db.queries import shared_links
 from cluster.db.queries.shared_links import KnownLink
 
 LINK_COOKIE = "immich_shared_link_token"
@@ -15,11 +12,6 @@ LINK_COOKIE = "immich_shared_link_token"
 PROOFS_MOST = 20
 """As many as a browser keeps: a cookie has room for some more."""
 HEX_LETTERS = 100
-
-
-def link_by_key(session: Session, key: str, now: datetime) -> KnownLink | None:
-    """`key`: base64url or hex."""
-    return shared_links.link_by_key(session, _plain(key), now)
 
 
 def proof(link: KnownLink) -> str:
@@ -37,7 +29,8 @@ def may_pass(link: KnownLink, request: HTTPConnection) -> bool:
     return link.password is None or proof(link) in proofs_of(request)
 
 
-def _plain(key: str) -> str:
+def plain_key(key: str) -> str:
+    """A link's key as we keep it: in base64url, also where it came in hex."""
     if len(key) != HEX_LETTERS:
         return key.rstrip("=")
     try:

@@ -13,9 +13,10 @@ from cluster.errors import BadRequest
 from serve_app.deps import Caller, ServicesOf, allow, authenticate, check_permission, services_of
 from serve_app.file_response import respond_with_file
 from serve_app.multipart import UploadCutOff, read_form
-from serve_app.services import serve_media
+from serve_app.services import asset_metadata, serve_media
 from serve_app.services.asset_statistics import count_assets
 from serve_app.services.check_upload import check_uploads, parse_checksum
+from serve_app.services.copy_asset import copy_asset_details
 from serve_app.services.delete_asset import delete_assets
 from serve_app.services.get_asset import check_access, get_asset, get_metadata, get_text
 from serve_app.services.run_asset_jobs import run_asset_jobs
@@ -23,6 +24,7 @@ from serve_app.services.serve_media import ServedFile, ThumbnailSize
 from serve_app.services.update_asset import update_asset, update_assets
 from serve_app.services.upload import Upload, Uploaded, find_upload
 from serve_app.wire import asset as wire
+from serve_app.wire.common import PlainText
 from serve_app.wire.validation import wire_issues
 
 router = APIRouter(tags=["assets"])
@@ -100,6 +102,27 @@ def delete_many_assets(body: wire.DeleteAssets, services: ServicesOf, caller: De
     delete_assets(services, caller, body.ids, body.force)
 
 
+@router.put("/assets/metadata")
+def update_bulk_asset_metadata(
+    body: wire.PutMetadataOfMany, services: ServicesOf, caller: Editor
+) -> list[wire.MetadataOfAsset]:
+    wanted = [(item.asset_id, item.key, item.value) for item in body.items]
+    return [wire.metadata_of_asset(row) for row in asset_metadata.put(services, caller, wanted)]
+
+
+@router.delete("/assets/metadata", status_code=204)
+def delete_bulk_asset_metadata(body: wire.DeleteMetadataOfMany, services: ServicesOf, caller: Editor) -> None:
+    asset_metadata.delete(services, caller, [(item.asset_id, item.key) for item in body.items])
+
+
+@router.put("/assets/copy", status_code=204)
+def copy_asset(
+    body: wire.CopyAsset, services: ServicesOf, caller: Annotated[Caller, Depends(allow("asset.copy"))]
+) -> None:
+    """What people made of one asset, for another: where an edited file takes the place of the first."""
+    copy_asset_details(services, caller, body.source_id, body.target_id, body.what())
+
+
 @router.get("/assets/{asset_id}", response_model=wire.AssetResponse)
 def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Visitor) -> wire.AssetResponse | Response:
     seen = get_asset(services, caller, asset_id)
@@ -119,6 +142,27 @@ def update_one_asset(
 @router.get("/assets/{asset_id}/metadata")
 def get_asset_metadata(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> list[wire.MetadataResponse]:
     return [wire.metadata_response(row) for row in get_metadata(services, caller, asset_id)]
+
+
+@router.put("/assets/{asset_id}/metadata")
+def update_asset_metadata(
+    asset_id: wire.Uuid, body: wire.PutMetadata, services: ServicesOf, caller: Editor
+) -> list[wire.MetadataResponse]:
+    """Under keys of the client's own, in place of what was there."""
+    wanted = [(asset_id, item.key, item.value) for item in body.items]
+    return [wire.metadata_response(row) for row in asset_metadata.put(services, caller, wanted)]
+
+
+@router.get("/assets/{asset_id}/metadata/{key}")
+def get_asset_metadata_by_key(
+    asset_id: wire.Uuid, key: PlainText, services: ServicesOf, caller: Reader
+) -> wire.MetadataResponse:
+    return wire.metadata_response(asset_metadata.get(services, caller, asset_id, key))
+
+
+@router.delete("/assets/{asset_id}/metadata/{key}", status_code=204)
+def delete_asset_metadata(asset_id: wire.Uuid, key: PlainText, services: ServicesOf, caller: Editor) -> None:
+    asset_metadata.delete(services, caller, [(asset_id, key)])
 
 
 @router.get("/assets/{asset_id}/ocr")

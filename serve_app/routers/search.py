@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services import explore, people, search_assets, smart_search
@@ -40,6 +40,15 @@ def search_smart(body: wire.SmartSearch, services: ServicesOf, caller: Reader) -
 def search_random(body: wire.RandomSearch, services: ServicesOf, caller: Reader) -> list[AssetResponse]:
     """Some of the caller's assets."""
     found = search_assets.search_at_random(services, caller, body.filter(caller.user_id), body.shown(), size=body.size)
+    return [seen_asset(seen) for seen in found]
+
+
+@router.post("/large-assets")
+def search_large_assets(
+    asked: Annotated[wire.LargeSearch, Query()], services: ServicesOf, caller: Reader
+) -> list[AssetResponse]:
+    """The largest files first."""
+    found = search_assets.search_largest(services, caller, asked.filter(caller.user_id), asked.shown(), size=asked.size)
     return [seen_asset(seen) for seen in found]
 
 

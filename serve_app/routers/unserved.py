@@ -21,15 +21,6 @@ OUT_OF_SCOPE = (
 )
 """Workflow, plugins, OAuth, e-mail, maintenance mode, editor, HLS: not planned."""
 
-LATER = (
-    "/activities",
-    "/search/large-assets",
-    "/assets/copy",
-    "/assets/metadata",
-    "/assets/{id}/metadata",
-)
-"""Of a path that is served, the methods that are not are meant."""
-
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -37,6 +28,6 @@ async def not_served(request: Request) -> JSONResponse:
     return JSONResponse({"message": f"{request.method} {request.url.path} is not served by Heliostat yet"}, 501)
 
 
-for path in (*OUT_OF_SCOPE, *LATER):
+for path in OUT_OF_SCOPE:
     router.add_api_route(path, not_served, methods=METHODS)
     router.add_api_route(path + "/{rest:path}", not_served, methods=METHODS)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cluster.db.queries import access, asset_search, partners
 from cluster.db.queries.asset_details import details_of
-from cluster.db.queries.asset_search import ANY_TAGS, AssetFilter, Found, Sorting
+from cluster.db.queries.asset_search import ANY_TAGS, AssetFilter, Found, SortField, Sorting
 from cluster.db.queries.assets import LOCKED, TIMELINE
 from cluster.db.queries.shared_links import KnownLink
 from cluster.errors import Forbidden
@@ -59,6 +59,16 @@ def search_at_random(
         wanted = admitted(session, caller, wanted)
         found = asset_search.search_around(session, wanted, str(uuid.uuid4()), limit=size)
         secrets.SystemRandom().shuffle(found)
+        return seen_assets(session, caller, found, shown)
+
+
+def search_largest(
+    services: Services, caller: Caller, wanted: AssetFilter, shown: Shown, *, size: int
+) -> list[SeenAsset]:
+    """Raises BadRequest, NotAuthenticated. Blocks."""
+    with services.database.reader() as session:
+        wanted = admitted(session, caller, wanted)
+        found = asset_search.search(session, wanted, [Sorting(SortField.FILE_SIZE)], limit=size)
         return seen_assets(session, caller, found, shown)
 
 

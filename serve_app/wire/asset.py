@@ -29,6 +29,7 @@ from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
 from cluster.db.tables.learned import AssetOcr
 from serve_app.services.asset_statistics import AssetCounts
 from serve_app.services.check_upload import Checked
+from serve_app.services.copy_asset import Copied
 from serve_app.services.get_asset import SeenAsset
 from serve_app.services.run_asset_jobs import AssetJob
 from serve_app.services.update_asset import AssetChanges
@@ -279,6 +280,58 @@ class MetadataResponse(MetadataItem):
     updated_at: WireTime
 
 
+class PutMetadata(Wire):
+    """For one asset."""
+
+    items: list[MetadataItem]
+
+
+class MetadataItemOfAsset(MetadataItem):
+    """And of which asset."""
+
+    asset_id: Uuid
+
+
+class PutMetadataOfMany(Wire):
+    """For any."""
+
+    items: list[MetadataItemOfAsset]
+
+
+class MetadataKeyOfAsset(Wire):
+    """What to forget."""
+
+    asset_id: Uuid
+    key: Annotated[StrictStr, Field(min_length=1)]
+
+
+class DeleteMetadataOfMany(Wire):
+    """For any."""
+
+    items: list[MetadataKeyOfAsset]
+
+
+class MetadataOfAsset(MetadataResponse):
+    """And of which asset."""
+
+    asset_id: str
+
+
+class CopyAsset(Wire):
+    """What of `source_id` goes to `target_id`, too."""
+
+    source_id: Uuid
+    target_id: Uuid
+    albums: StrictBool = True
+    favorite: StrictBool = True
+    shared_links: StrictBool = True
+    sidecar: StrictBool = True
+    stack: StrictBool = True
+
+    def what(self) -> frozenset[Copied]:
+        return frozenset(one for one in Copied if getattr(self, one.value))
+
+
 class OcrResponse(Wire):
     """A piece of text in a picture; the corners' coordinates are fractions of its sides."""
 
@@ -467,6 +520,10 @@ def statistics_response(counts: AssetCounts) -> AssetStatistics:
 
 def metadata_response(row: AssetMetadata) -> MetadataResponse:
     return MetadataResponse(key=row.key, value=row.value, updated_at=row.updated_at)
+
+
+def metadata_of_asset(row: AssetMetadata) -> MetadataOfAsset:
+    return MetadataOfAsset(asset_id=row.asset_id, key=row.key, value=row.value, updated_at=row.updated_at)
 
 
 def ocr_response(line: AssetOcr) -> OcrResponse:

@@ -4,6 +4,7 @@ Source: spec/api.md §5.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -145,6 +146,27 @@ class RandomSearch(Filters):
 
     def shown(self) -> Shown:
         return Shown(exif=self.with_exif, people=self.with_people, stack=self.with_stacked)
+
+
+class LargeSearch(Filters):
+    """The largest that fit. It comes as a query, where everything is text."""
+
+    rating: Annotated[int, Field(ge=1, le=5)] | None = NOT_GIVEN
+    is_encoded: bool = NOT_GIVEN
+    is_favorite: bool = NOT_GIVEN
+    is_motion: bool = NOT_GIVEN
+    is_not_in_album: bool = NOT_GIVEN
+    is_offline: bool = NOT_GIVEN
+    min_file_size: Annotated[int, Field(ge=0, le=LARGEST)] = NOT_GIVEN
+    size: Annotated[int, Field(ge=1, le=1000)] = 250
+    with_deleted: bool = False
+    with_exif: bool = False
+
+    def filter(self, owner_id: str) -> AssetFilter:
+        return replace(super().filter(owner_id), least_bytes=self.min_file_size)
+
+    def shown(self) -> Shown:
+        return Shown(exif=self.with_exif)
 
 
 class SmartSearch(Filters):

@@ -122,6 +122,7 @@ class AssetFilter:
     encoded: bool | None = None
     has_text: str | None = None
     with_deleted: bool = False
+    least_bytes: int | None = None
 
 
 def search(
@@ -199,7 +200,8 @@ def _ids(wanted: AssetFilter, sorting: Sequence[Sorting] = (), *, by_owner: bool
 
 
 def _named(wanted: AssetFilter, sorting: Sequence[Sorting] = ()) -> set[str]:
-    return {*wanted.equal, *wanted.contains, *(one.field for one in sorting)}
+    size = {SortField.FILE_SIZE} if wanted.least_bytes is not None else set()
+    return {*wanted.equal, *wanted.contains, *size, *(one.field for one in sorting)}
 
 
 def _leaves_few(wanted: AssetFilter) -> bool:
@@ -236,6 +238,8 @@ def _conditions(wanted: AssetFilter, by_owner: bool) -> Iterator[ColumnElement[b
         yield TIMES[name] >= time
     for name, time in wanted.until.items():
         yield TIMES[name] <= time
+    if wanted.least_bytes is not None:
+        yield AssetExif.file_size_bytes >= wanted.least_bytes
     yield from _membership(wanted)
     yield from _files(wanted)
 

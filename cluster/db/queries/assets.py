@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, and_, bindparam, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, CompoundSelect, and_, bindparam, delete, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from cluster.db.dialects import day_of, unindexed
@@ -280,6 +280,15 @@ def put_metadata(session: Session, asset_id: str, items: Mapping[str, Mapping[st
     """Remember these values under their keys, in place of older ones."""
     rows = [{"asset_id": asset_id, "key": key, "value": dict(value), "updated_at": at} for key, value in items.items()]
     upsert(session, AssetMetadata, rows, key=["asset_id", "key"])
+
+
+def delete_metadata(session: Session, asset_id: str, keys: Collection[str]) -> None:
+    for page in in_pages(keys):
+        session.execute(
+            delete(AssetMetadata)
+            .where(AssetMetadata.asset_id == asset_id, AssetMetadata.key.in_(page))
+            .execution_options(synchronize_session=False)
+        )
 
 
 def metadata_of(session: Session, asset_id: str) -> list[AssetMetadata]:

@@ -1,6 +1,7 @@
 """The tables, one file per aggregate. Importing this package completes `Base.metadata`."""
 
 from cluster.db.tables import (
+    activity,
     album,
     asset,
     audit,
@@ -24,6 +25,7 @@ from cluster.db.tables import (
 )
 
 __all__ = [
+    "activity",
     "album",
     "asset",
     "audit",

@@ -133,6 +133,7 @@ def test_key_in_base64_or_hex_and_slug_in_header_or_query(
         ({"key": "x"}, "Invalid share key"),
         ({"key": "z" * 100}, "Invalid share key"),
         ({"slug": "x"}, "Invalid share slug"),
+        ({"slug": "x\0"}, "Invalid share slug"),
     ):
         refused = client.get(path, params=query)
         assert (refused.status_code, refused.json()["message"]) == (401, message)

@@ -1,13 +1,13 @@
-"""Links that show assets to whoever has them.
+"""Links that show assets to whoever has them, and what people say of an album.
 
-Revision: 0008.
+Revision: 0010.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -15,6 +15,11 @@ OF_ALBUMS = "album_id IS NOT NULL"
 
 
 def upgrade() -> None:
+    create_links()
+    create_activities()
+
+
+def create_links() -> None:
     op.create_table(
         "shared_link",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -58,6 +63,39 @@ def upgrade() -> None:
     op.create_index("ix_shared_link_asset_asset_id", "shared_link_asset", ["asset_id"])
 
 
+def create_activities() -> None:
+    op.create_table(
+        "activity",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("album_id", sa.String(length=36), nullable=False),
+        sa.Column("asset_id", sa.String(length=36), nullable=True),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("is_liked", sa.Boolean(), nullable=False),
+        sa.Column("comment", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["album_id", "asset_id"],
+            ["album_asset.album_id", "album_asset.asset_id"],
+            name="fk_activity_album_id_asset_id_album_asset",
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(["album_id"], ["album.id"], name="fk_activity_album_id_album", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name="fk_activity_user_id_user", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_activity"),
+    )
+    op.create_index("ix_activity_album_id_asset_id", "activity", ["album_id", "asset_id"])
+    op.create_index("ix_activity_user_id", "activity", ["user_id"])
+    index_likes("uq_activity_like_of_asset", ["asset_id", "album_id", "user_id"], "is_liked AND asset_id IS NOT NULL")
+    index_likes("uq_activity_like_of_album", ["album_id", "user_id"], "is_liked AND asset_id IS NULL")
+
+
+def index_likes(name: str, columns: list[str], condition: str) -> None:
+    where = sa.text(condition)
+    op.create_index(name, "activity", columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
 def downgrade() -> None:
+    op.drop_table("activity")
     op.drop_table("shared_link_asset")
     op.drop_table("shared_link")
