@@ -1,5 +1,8 @@
 """Drained nodes of a real Ray: what they get, what becomes of what runs there, and how they come back."""
 
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,10 +13,12 @@ import pytest
 
 from cluster.db.queries import job_details, notes
 from cluster.draining import Drain, drain_to_json, drains_from_json
+from cluster.launch import head_address
 from cluster.ray_nodes import REFRESH_S
-from tests.e2e.real_stack import wait_until
+from tests.e2e.real_stack import marked_processes, wait_until
 from tests.ray.conftest import PATIENCE_S, RayBench
 from tests.ray.odd_jobs import AWAY, AWAY_MODEL, AWAY_MODEL_QUEUE, AWAY_QUEUE, order, runs
+from tests.shared_media import REPOSITORY
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -118,3 +123,29 @@ def test_a_node_that_fails_what_another_does_is_benched(bench: RayBench, two_nod
     bench.wait_until_over(AWAY_QUEUE)
     assert [bench.outcomes(one) for one in more] == [["done"]] * len(more)
     assert [bench.attempts(one) for one in more] == [[]] * len(more)
+
+
+def test_a_machine_whose_ray_a_script_stops_is_drained_first(bench: RayBench) -> None:
+    """As the commands of a cluster's file do it: `ray_leave` with `wait` ends when Ray has ended the raylet."""
+    before = raylets(bench)
+    end = bench.add_node(AWAY_QUEUE, name="leaving")
+    try:
+        (address,) = raylets(bench) - before
+        command = [sys.executable, "-m", "cluster.ray_leave", head_address(bench.stack.settings), address, "40", "wait"]
+        started_s = time.monotonic()
+        subprocess.run(command, cwd=REPOSITORY, env=bench.stack.environment, check=True, timeout=PATIENCE_S)
+        assert time.monotonic() - started_s < 40
+        wait_until(lambda: address not in raylets(bench), PATIENCE_S, "the raylet to end")
+        assert subprocess.run(command, cwd=REPOSITORY, env=bench.stack.environment, timeout=PATIENCE_S).returncode == 1
+    finally:
+        end()
+
+
+def raylets(bench: RayBench) -> set[str]:
+    """HOST:PORT of each."""
+    found = set()
+    for title in marked_processes(bench.stack.settings.state_dir).values():
+        if "raylet/raylet" in title.split(" ")[0]:
+            told = dict(re.findall(r"--(node_ip_address|node_manager_port)=(\S+)", title))
+            found.add(f"{told['node_ip_address']}:{told['node_manager_port']}")
+    return found
