@@ -34,6 +34,7 @@ HeliostatError
     ├── Forbidden
     ├── NotFound
     ├── BadRequest
+    ├── UploadTooLarge         over the limit that the environment sets for one upload
     ├── TooManyTries           a secret was guessed too often; may be tried again after a while
     └── Unavailable            it could be done, but what it takes is not there now
 """
@@ -240,6 +241,17 @@ class BadRequest(Refused):
     def __init__(self, message: str, issues: Sequence[dict[str, object]] = ()) -> None:
         self.issues = tuple(issues)
         super().__init__(message)
+
+
+class UploadTooLarge(Refused):
+    """More than one upload may bring. `limit_mb`: what it may, in 1,000,000 bytes."""
+
+    def __init__(self, limit_mb: int) -> None:
+        self.limit_mb = limit_mb
+        super().__init__(f"The upload is larger than this server takes: {limit_mb} MB")
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return type(self), (self.limit_mb,)
 
 
 class Unavailable(Refused):

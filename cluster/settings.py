@@ -22,6 +22,7 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_STOP_S`: seconds that `heliostat up`, told to stop, lets work end; 5
 - `HELIOSTAT_DASHBOARD`: whether Ray's dashboard runs; true
 - `HELIOSTAT_VIDEO_SEARCH_FRAMES`: frames of a video that smart search looks at; 1, its preview
+- `HELIOSTAT_UPLOAD_LIMIT_MB`: the most that one upload may bring, in 1,000,000 bytes; 0, which is no limit
 - `HELIOSTAT_MODEL_FOLDER`: where models' weights lie; `models` in the media root
 """
 
@@ -95,8 +96,8 @@ class Settings:
     `ray_host` None: as `launch.py` decides; `worker_ports`: first and last, None: any; `log_level` None: as the system
     config says; `leave_s`, `stop_s`: how long a further machine, and the first one, let work end when they are told
     to stop; `version_url` None: nobody is asked; `video_parts_from_s`: longer videos are encoded in parts, 0: none;
-    `video_search_frames`: of a video, that smart search looks at, 1: its preview alone. The include and exclude lists
-    are raw: `workers.py` knows what they mean.
+    `video_search_frames`: of a video, that smart search looks at, 1: its preview alone; `upload_limit_mb` 0:
+    none. The include and exclude lists are raw: `workers.py` knows what they mean.
     """
 
     environment: Environment
@@ -133,6 +134,7 @@ class Settings:
     version_url: str | None
     video_parts_from_s: int
     video_search_frames: int
+    upload_limit_mb: int
     model_folder: Path
 
     @property
@@ -191,6 +193,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         version_url=read.web_address("HELIOSTAT_VERSION_URL"),
         video_parts_from_s=read.integer("HELIOSTAT_VIDEO_PARTS_FROM_S", 60, 0, 86_400),
         video_search_frames=read.integer("HELIOSTAT_VIDEO_SEARCH_FRAMES", 1, 1, 64),
+        upload_limit_mb=read.integer("HELIOSTAT_UPLOAD_LIMIT_MB", 0, 0, 100_000_000),
         model_folder=read.absolute_path("HELIOSTAT_MODEL_FOLDER") or media_root / "models",
     )
     if 0 <= port - settings.ray_port_base < RAY_PORTS_PER_STACK:

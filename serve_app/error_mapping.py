@@ -18,6 +18,7 @@ from cluster.errors import (
     Refused,
     TooManyTries,
     Unavailable,
+    UploadTooLarge,
 )
 from serve_app.wire.validation import wire_issues
 
@@ -28,6 +29,7 @@ STATUS: tuple[tuple[type[Refused], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (BadRequest, 400),
+    (UploadTooLarge, 413),
     (TooManyTries, 429),
     (Unavailable, 503),
 )

@@ -52,6 +52,7 @@ async def upload_asset(
         return _uploaded(known)
     upload = Upload(services, caller.user_id, caller.link)
     try:
+        upload.announced(request.headers.get("content-length", ""))
         texts = await read_form(request.receive, request.headers.get("content-type", ""), upload.open_file)
         details = _read_texts(texts).details()
         return _uploaded(await to_thread.run_sync(upload.accept, details))
@@ -222,7 +223,10 @@ def _answer(request: Request, permission: str, find: Callable[[Caller], ServedFi
     found = find(caller)
     if isinstance(found, ThumbnailSize):
         return _redirect(request, found)
-    return respond_with_file(found.path, found.content_type, found.file_name, request.headers)
+    headers = dict(request.headers)
+    if request.method != "GET":
+        headers.pop("range", None)  # RFC 9110 §14.2: a range is of a GET alone
+    return respond_with_file(found.path, found.content_type, found.file_name, headers)
 
 
 def _redirect(request: Request, size: ThumbnailSize) -> Response:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from cluster.db.queries import assets
 from cluster.db.queries.shared_links import KnownLink
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
-from cluster.errors import BadRequest
+from cluster.errors import BadRequest, UploadTooLarge
 from cluster.queue.job import NewEvent
 from cluster.storage.incoming import IncomingFile
 from serve_app.deps import Services
@@ -29,6 +29,9 @@ from tasks.pipeline import after_upload
 
 ASSET, SIDECAR = "assetData", "sidecarData"
 NAME_LIMIT_CHARACTERS = 255
+MB = 1_000_000
+FORM_BYTES = 2 * MB
+"""More than all of a form that is no file: its texts and the lines between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Upload:
         self._files: dict[str, IncomingFile] = {}
         self._part_name = ""
         self._in_doubt = False
+        self._taken_bytes = 0
 
     def open_file(self, part: PartStarted, texts: Mapping[str, str]) -> FileSink | None:
         """Where a file of the form goes. Raises BadRequest for a kind that we do not take, before it is read."""
@@ -82,7 +86,22 @@ class Upload:
             raise BadRequest(f"Unsupported file type {name}")
         file = IncomingFile(self._services.layout, self._user_id, uuid.uuid4(), extension(name))
         self._files[part.name] = file
-        return file
+        return _Counted(self, file)
+
+    def announced(self, content_length: str) -> None:
+        """How long the whole form says that it is. Raises UploadTooLarge before any of it is read."""
+        if content_length.isdecimal():
+            self._check_limit(int(content_length) - FORM_BYTES)
+
+    def take(self, size_bytes: int) -> None:
+        """So much more of its files has come. Raises UploadTooLarge."""
+        self._taken_bytes += size_bytes
+        self._check_limit(self._taken_bytes)
+
+    def _check_limit(self, size_bytes: int) -> None:
+        limit_mb = self._services.settings.upload_limit_mb
+        if 0 < limit_mb * MB < size_bytes:
+            raise UploadTooLarge(limit_mb)
 
     def accept(self, details: UploadDetails) -> Uploaded:
         """The form is complete. Raises BadRequest; then, too, nothing stays."""
@@ -195,6 +214,20 @@ class Upload:
         video = session.get(Asset, video_id)
         if hide_motion_part(check_motion_part(video, self._user_id), now):
             self._services.store.emit(session, [NewEvent("asset_hidden", self._user_id, {"asset_id": video_id})])
+
+
+class _Counted:
+    """A file of an upload whose bytes count towards its limit."""
+
+    def __init__(self, upload: Upload, file: IncomingFile) -> None:
+        self._upload, self._file = upload, file
+
+    def write(self, data: bytearray) -> None:
+        self._upload.take(len(data))
+        self._file.write(data)
+
+    def finish(self) -> None:
+        self._file.finish()
 
 
 def hide_motion_part(video: Asset, now: datetime) -> bool:

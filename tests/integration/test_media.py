@@ -4,7 +4,8 @@ import base64
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from sqlalchemy import insert, select, update
 
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile, Library
 from cluster.db.tables.job import Event, Job
-from tests.api_stack import WHEN, ApiStack, AppClient, Person, api_stack, in_process, served
+from tests.api_stack import WHEN, ApiStack, AppClient, Person, api_stack, in_process, served, served_apart
+from tests.peak_memory import PeakMemory
 
 LARGE = os.urandom(3_000_000)
 
@@ -211,8 +213,42 @@ def test_an_external_library_is_served_from_its_own_roots_alone(
 def test_a_head_request_tells_the_size_without_the_bytes(stack: ApiStack, client: AppClient, ann: Person) -> None:
     asset_id = upload(client, ann, LARGE)
     with served(stack) as url:
-        answer = httpx.head(f"{url}/api/assets/{asset_id}/original", headers=ann.headers)
-    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", str(len(LARGE)))
+        whole = httpx.head(f"{url}/api/assets/{asset_id}/original", headers=ann.headers)
+        part = httpx.head(f"{url}/api/assets/{asset_id}/original", headers=ann.headers | {"range": "bytes=0-9"})
+    for answer in (whole, part):  # a range is of a GET alone
+        assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", str(len(LARGE)))
+        assert answer.headers["accept-ranges"] == "bytes"
+
+
+@on_sqlite
+def test_a_range_holds_while_the_date_does(client: AppClient, ann: Person) -> None:
+    path = f"/assets/{upload(client, ann)}/original"
+    date = client.get(path, headers=ann.headers).headers["last-modified"]
+    asked = ann.headers | {"range": "bytes=0-0"}
+    assert client.get(path, headers=asked | {"if-range": date}).status_code == 206
+    assert client.get(path, headers=asked | {"if-range": "Mon, 01 Jan 2024 00:00:00 GMT"}).status_code == 200
+    # the copy is good: nothing is sent, whatever part is asked for
+    assert client.get(path, headers=asked | {"if-modified-since": date}).status_code == 304
+
+
+@on_sqlite
+def test_a_film_flows_to_many_who_take_their_time(
+    stack: ApiStack, client: AppClient, ann: Person, report: Callable[[str], None]
+) -> None:
+    asset_id, size_bytes = upload(client, ann, b"film", "a.mp4"), 300_000_000
+    os.truncate(asset_row(stack, asset_id).original_path, size_bytes)
+    with served_apart(stack) as (url, pid), ExitStack() as watching:
+        address = f"{url}/api/assets/{asset_id}/video/playback"
+        httpx.get(address, headers=ann.headers | {"range": "bytes=0-2000000"})
+        with PeakMemory(pid) as memory:
+            for viewer in range(16):
+                asked = ann.headers | {"range": f"bytes={viewer * 10_000_000}-"}
+                answer = watching.enter_context(httpx.stream("GET", address, headers=asked))
+                assert answer.status_code == 206
+            received = sum(len(piece) for piece in answer.iter_bytes())  # the last one wants all; the others wait
+    assert received == size_bytes - 150_000_000
+    assert memory.grown_mb < 80
+    report(f"one film of 300 MB to 16 viewers, one takes all and 15 pause: the API grew by {memory.grown_mb:.0f} MB")
 
 
 # Thumbnails and playback

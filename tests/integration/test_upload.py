@@ -5,11 +5,12 @@ import hashlib
 import json
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.tables.job import Job
 from cluster.db.tables.user import User
 from cluster.storage.incoming import cleanup_incoming
+from serve_app.app import create_app
 from tests.api_stack import WHEN, ApiStack, AppClient, Person, api_stack, in_process, served, served_apart
+from tests.peak_memory import PeakMemory
 from tests.shared_media import media_dir
 
 TIMES = {"fileCreatedAt": WHEN, "fileModifiedAt": WHEN}
@@ -448,14 +451,88 @@ def wait_until(true: Callable[[], bool], timeout_s: float = 10) -> None:
 
 
 @on_sqlite
-def test_a_cut_off_upload_leaves_nothing(stack: ApiStack, ann: Person) -> None:
+@pytest.mark.parametrize("percent", [1, 50, 99])
+def test_a_cut_off_upload_leaves_nothing_and_is_welcome_again(stack: ApiStack, ann: Person, percent: int) -> None:
+    content = os.urandom(1_000_000) * 60  # of which 1 % is more than the server holds back before it writes
     with served(stack) as url:
-        connection, request = raw_upload(url, ann, os.urandom(3_000_000))
+        connection, request = raw_upload(url, ann, content)
         with connection:
-            connection.sendall(request[:2_000_000])
+            connection.sendall(request[: len(request) * percent // 100])
             wait_until(lambda: stack.uploaded_files() != NOTHING)
         wait_until(lambda: stack.uploaded_files() == NOTHING)
-    assert rows(stack) == []
+        assert rows(stack) == []
+        assert quota_usage(stack, ann) == 0
+        connection, request = raw_upload(url, ann, content)
+        with connection:
+            connection.sendall(request)
+            assert b"201 Created" in answer_of(connection)
+    (asset,) = rows(stack)
+    assert stack.uploaded_files() == [Path(asset.original_path)]
+    assert asset.checksum == hashlib.sha1(content).digest()
+
+
+@on_sqlite
+def test_slow_senders_hold_nobody_up(stack: ApiStack, ann: Person) -> None:
+    with served(stack) as url, ExitStack() as open_ones:
+        slow = [raw_upload(url, ann, os.urandom(700_000)) for _ in range(60)]  # more than there are threads
+        for connection, request in slow:
+            open_ones.enter_context(connection)
+            connection.sendall(request[:650_000])
+        wait_until(lambda: len(stack.uploaded_files()) == 60)
+        began = time.monotonic()
+        files = {"assetData": ("a.jpg", b"quick")}
+        assert httpx.post(f"{url}/api/assets", headers=ann.headers, data=TIMES, files=files).status_code == 201
+        assert time.monotonic() - began < 2
+        for dribbled in range(650_000, 650_020):
+            for connection, request in slow:
+                connection.sendall(request[dribbled : dribbled + 1])
+        for connection, request in slow:
+            connection.sendall(request[650_020:])
+        assert all(b"201 Created" in answer_of(connection) for connection, _ in slow)
+    assert len(rows(stack)) == len(stack.uploaded_files()) == 61
+
+
+def test_many_files_at_once_all_arrive(stack: ApiStack, ann: Person) -> None:
+    contents = [os.urandom(300_000) for _ in range(16)]
+
+    def send(content: bytes) -> int:
+        files = {"assetData": ("a.jpg", content)}
+        return httpx.post(f"{url}/api/assets", headers=ann.headers, data=TIMES, files=files, timeout=60).status_code
+
+    with served(stack) as url, ThreadPoolExecutor(16) as threads:
+        assert list(threads.map(send, contents)) == [201] * 16
+    kept = {asset.checksum: Path(asset.original_path).read_bytes() for asset in rows(stack)}
+    assert kept == {hashlib.sha1(content).digest(): content for content in contents}
+    assert quota_usage(stack, ann) == sum(map(len, contents))
+
+
+def limited(stack: ApiStack, limit_mb: int) -> ApiStack:
+    services = replace(stack.services, settings=replace(stack.services.settings, upload_limit_mb=limit_mb))
+    return ApiStack(services, create_app(services))
+
+
+def test_what_is_over_the_limit_is_refused_and_leaves_nothing(stack: ApiStack, ann: Person) -> None:
+    said = {"message": "The upload is larger than this server takes: 1 MB"}
+    with in_process(limited(stack, 1).app) as client:
+        assert upload(client, ann, os.urandom(1_000_000)).status_code == 201
+        for content in (os.urandom(1_000_001), os.urandom(5_000_000)):
+            answer = upload(client, ann, content)
+            assert (answer.status_code, answer.json()) == (413, said)
+        # a sidecar counts too
+        files = {"assetData": ("a.jpg", b"x"), "sidecarData": ("a.xmp", os.urandom(1_000_000))}
+        answer = client.post("/assets", headers=ann.headers, data=TIMES, files=files)
+        assert (answer.status_code, answer.json()) == (413, said)
+    assert len(stack.uploaded_files()) == len(rows(stack)) == 1
+
+
+@on_sqlite
+def test_what_announces_too_much_is_refused_before_it_is_read(stack: ApiStack, ann: Person) -> None:
+    with served(limited(stack, 1)) as url:
+        connection, request = raw_upload(url, ann, os.urandom(5_000_000))
+        with connection:
+            connection.sendall(request[:1000])
+            assert b"413 " in answer_of(connection)
+    assert stack.uploaded_files() == NOTHING
 
 
 @on_sqlite
@@ -499,29 +576,6 @@ def test_a_refusal_in_the_middle_reaches_the_client_and_the_connection_lives_on(
                 connection.sendall(request[2000:])
             connection.sendall(b"GET /api/server/ping HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"pong" in answer_of(connection)
-
-
-class PeakMemory:
-    """The most that a process took while this ran, beyond what it had before, in MB."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._done = threading.Event()
-        self.grown_mb = 0.0
-
-    def __enter__(self) -> "PeakMemory":
-        self._before = self._process.memory_info().rss
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.02):
-            self.grown_mb = max(self.grown_mb, (self._process.memory_info().rss - self._before) / 1e6)
 
 
 def send_large(stack: ApiStack, ann: Person, size_mb: int) -> float:
