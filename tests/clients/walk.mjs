@@ -288,6 +288,53 @@ const areas = {
     await refused(api.getAlbumInfo({ id: another.id }), 400);
   },
 
+  async partners() {
+    const made = await api.createPartner({ partnerCreateDto: { sharedWithId: know.bob } });
+    assert.equal(made.id, know.bob);
+    assert.equal((await api.getPartners({ direction: api.PartnerDirection.SharedBy })).length, 1);
+    as(know.bobToken);
+    assert.equal((await api.getPartners({ direction: api.PartnerDirection.SharedWith }))[0].id, know.admin);
+    const mine = await api.updatePartner({ id: know.admin, partnerUpdateDto: { inTimeline: true } });
+    assert.equal(mine.inTimeline, true);
+    const buckets = await api.getTimeBuckets({ withPartners: true, visibility: api.AssetVisibility.Timeline });
+    assert.equal(buckets.reduce((sum, { count }) => sum + count, 0), 3);
+    assert.equal((await api.getAssetInfo({ id: know.a })).ownerId, know.admin);
+    as(know.adminToken);
+    await api.removePartner({ id: know.bob });
+    assert.deepEqual(await api.getPartners({ direction: api.PartnerDirection.SharedBy }), []);
+  },
+
+  async 'PIN codes and locked assets'() {
+    await api.setupPinCode({ pinCodeSetupDto: { pinCode: '123456' } });
+    await api.changePinCode({ pinCodeChangeDto: { pinCode: '123456', newPinCode: '654321' } });
+    assert.equal((await api.getAuthStatus()).pinCode, true);
+    const locked = { visibility: api.AssetVisibility.Locked };
+    await api.updateAssets({ assetBulkUpdateDto: { ids: [know.video], ...locked } });
+    await refused(api.getTimeBuckets(locked), 401);
+    await api.unlockAuthSession({ sessionUnlockDto: { pinCode: '654321' } });
+    assert.equal((await api.getTimeBuckets(locked)).reduce((sum, { count }) => sum + count, 0), 1);
+    await api.updateAssets({ assetBulkUpdateDto: { ids: [know.video], visibility: api.AssetVisibility.Timeline } });
+    await api.lockAuthSession();
+    await refused(api.getTimeBuckets(locked), 401);
+    await api.resetPinCode({ pinCodeResetDto: { password: admin.password } });
+    assert.equal((await api.getAuthStatus()).pinCode, false);
+  },
+
+  async 'profile pictures and what else is known of users and server'() {
+    const image = await api.createProfileImage({ createProfileImageDto: { file: photo('a.jpg') } });
+    assert.equal(image.userId, know.admin);
+    assert.ok((await api.getProfileImage({ id: know.admin })).size > 100);
+    await api.deleteProfileImage();
+    await api.deleteUserOnboarding();
+    assert.equal((await api.getUserOnboarding()).isOnboarded, false);
+    await api.getMyCalendarHeatmap({});
+    await api.getUserCalendarHeatmapAdmin({ id: know.bob });
+    assert.ok(Array.isArray(await api.getVersionHistory()));
+    await api.getApkLinks();
+    await api.getReverseGeocodingState();
+    assert.deepEqual((await api.getAssetEdits({ id: know.a })).edits, []);
+  },
+
   async tags() {
     const [holiday, sea] = await api.upsertTags({ tagUpsertDto: { tags: ['Holiday', 'Holiday/Sea'] } });
     assert.equal(sea.parentId, holiday.id);
