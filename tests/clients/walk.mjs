@@ -472,6 +472,43 @@ const areas = {
     assert.ok((await text(await api.getIntegrityReportCsv({ $type: api.IntegrityReport.MissingFile }))).length > 0);
   },
 
+  async notifications() {
+    const about = { userId: know.admin, level: api.NotificationLevel.Info };
+    const notify = (title) => api.createNotification({ notificationCreateDto: { title, ...about } });
+    const [first, second, third] = [await notify('1'), await notify('2'), await notify('3')];
+    const readAt = '2024-01-02T03:04:05.678Z';
+    assert.equal((await api.getNotification({ id: first.id })).title, '1');
+    assert.ok((await api.updateNotification({ id: first.id, notificationUpdateDto: { readAt } })).readAt);
+    await api.updateNotifications({ notificationUpdateAllDto: { ids: [second.id], readAt } });
+    const unread = (await api.getNotifications({ unread: true })).map(({ id }) => id);
+    assert.ok(unread.includes(third.id) && !unread.includes(first.id) && !unread.includes(second.id));
+    await api.deleteNotification({ id: first.id });
+    await api.deleteNotifications({ notificationDeleteAllDto: { ids: [second.id, third.id] } });
+    await refused(api.getNotification({ id: first.id }), 400);
+  },
+
+  async sync() {
+    const types = [api.SyncRequestType.AssetsV2, api.SyncRequestType.AlbumsV2];
+    const pull = async () => {
+      const said = await api.getSyncStream({ syncStreamDto: { types } });
+      return (said || '').split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    };
+    const of = ({ type }) => type === api.SyncEntityType.AssetV2;
+    const assets = (lines) => lines.filter(of).map(({ data }) => data.id);
+    let lines = [];
+    // a change is streamed once every writer before it is done, moments later
+    await until('all assets', async () => assets((lines = await pull())).length === 3);
+    assert.deepEqual(assets(lines).sort(), [know.a, know.b, know.video].sort());
+    const acks = [...new Map(lines.map(({ type, ack }) => [type, ack])).values()];
+    await api.sendSyncAck({ syncAckSetDto: { acks } });
+    assert.ok((await api.getSyncAck()).some(of));
+    assert.deepEqual(assets(await pull()), []);
+    await api.updateAsset({ id: know.b, updateAssetDto: { isFavorite: true } });
+    await until('the change', async () => assets(await pull()).join() === know.b);
+    await api.deleteSyncAck({ syncAckDeleteDto: { types: [api.SyncEntityType.AssetV2] } });
+    await until('all assets again', async () => assets(await pull()).length === 3);
+  },
+
   async 'trash and deletion'() {
     await api.deleteAssets({ assetBulkDeleteDto: { ids: [know.a, know.b] } });
     assert.equal((await api.getAssetStatistics({ isTrashed: true })).total, 2);
