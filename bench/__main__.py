@@ -67,6 +67,14 @@ def queue(tell: Tell) -> dict[str, float]:
         return queue_ray.run(urls)
 
 
+def nodes(tell: Tell) -> dict[str, float]:
+    """Jobs that wait, on one, two and three nodes, and what controllers can do."""
+    from bench import nodes
+
+    tell("nodes: 100,000 jobs of 50 ms on one, two and three nodes; about a quarter of an hour")
+    return nodes.run(tell)
+
+
 def store(tell: Tell) -> dict[str, float]:
     """The queue's tables alone."""
     from bench import queue_store
@@ -133,6 +141,7 @@ def vectors(tell: Tell) -> dict[str, float]:
 
 PARTS: Mapping[str, Callable[[Tell], dict[str, float]]] = {
     "queue": queue,
+    "nodes": nodes,
     "store": store,
     "thumbnails": thumbnails,
     "metadata": metadata,

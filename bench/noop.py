@@ -1,5 +1,8 @@
-"""A job that does nothing, for measuring what is around the work. It borrows the name of one that is not served."""
+"""A job that does nothing, or waits, for measuring what is around the work. It borrows the names of some that are not
+served, or are not needed.
+"""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,34 +14,43 @@ from tasks.tools import Tools
 
 NAME = JobName.LIBRARY_DELETE_CHECK
 QUEUE = QueueName.LIBRARY
+OTHER_NAMES = (JobName.LIBRARY_REMOVE_ASSET, JobName.SIDECAR_CHECK, JobName.SIDECAR_WRITE)
 
 
 def _load(context: Context, leases: Sequence[Lease]) -> Sequence[Loaded]:
-    return [lease.job_id for lease in leases]
+    return [(lease.job_id, lease.payload.get("wait_s")) for lease in leases]
 
 
 def _work(given: Any, tools: Tools) -> Any:
-    return given
+    job_id, wait_s = given
+    if wait_s:
+        time.sleep(wait_s)
+    return job_id
 
 
 def _save(context: Context, lease: Lease, output: Any) -> frozenset[Any]:
     return NO_FACTS
 
 
-def noop(batch: int) -> Job:
+def noop(batch: int, name: JobName = NAME) -> Job:
     """The job with this many to a call."""
-    return Job(JobSpec(NAME, batch=batch), _load, _work, _save)
+    return Job(JobSpec(name, batch=batch), _load, _work, _save)
 
 
-def jobs(count: int) -> list[NewJob]:
-    """As many of them, each with a payload of the usual size."""
+def jobs(count: int, names: Sequence[JobName] = (NAME,), wait_s: float = 0.0) -> list[NewJob]:
+    """As many of them, of these by turns, each with a payload of the usual size. `wait_s`: what each sleeps."""
+    more = {"wait_s": wait_s} if wait_s else {}
     return [
-        NewJob(NAME, {"id": f"00000000-0000-4000-8000-{number:012d}", "source": "upload"}, asset_id=None)
+        NewJob(
+            names[number % len(names)],
+            {"id": f"00000000-0000-4000-8000-{number:012d}", "source": "upload"} | more,
+            asset_id=None,
+        )
         for number in range(count)
     ]
 
 
 def run_call(packed: bytes) -> bytes:
     """The worker's side, with the no-op in the registry of its process."""
-    registry._by_name()[NAME] = noop(1)
+    registry._by_name().update({name: noop(1, name) for name in (NAME, *OTHER_NAMES)})
     return ray_worker.run_call(packed)

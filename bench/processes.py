@@ -36,6 +36,7 @@ PARTS: tuple[tuple[str, str], ...] = (
     (r"^ray-dashboard-|/dashboard/dashboard\.py|from multiprocessing\.", "dashboard"),
     (r"-m serve_app\.cli up", "heliostat up"),
     (r"-m serve_app\.ray_controller", "controller's driver"),
+    (r"^postgres|/postgres ", "postgres"),
     (r"default_worker\.py", "workers"),
 )
 """Command line → part; the first that matches."""

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,6 +30,7 @@ from cluster.db.migrations import migrate
 from cluster.db.queue_store import SqlQueueStore
 from cluster.loops.controller import Controller, Surroundings
 from cluster.loops.dispatcher import Identity
+from cluster.names import JobName
 from cluster.queue.job import FollowUps, Place
 from cluster.ray_join import join
 from cluster.ray_nodes import RayNodes
@@ -40,6 +41,7 @@ from cluster.system_config import defaults
 from cluster.vectors.exact import ExactVectors
 from tasks import ray_worker
 from tasks.binding import BoundJob, Contexts
+from tasks.job import Job
 from tasks.ray_runner import RayRunner, task_options
 
 JOBS_AT = {1: 3_000, 16: 20_000, 128: 40_000}
@@ -116,34 +118,13 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
     database = Database(url)
     migrate(database.durable)
     store = SqlQueueStore(database)
-    job = noop.noop(batch)
-    layout = StorageLayout(settings.media_root)
-    contexts = Contexts(store, settings, layout, lambda tx: defaults(settings), SystemClock(), ExactVectors())
-    nodes = RayNodes()
-    runner = RayRunner(nodes, noop.run_call)
-    controller = Controller(
-        store,
-        {noop.NAME: BoundJob(job, contexts)},
-        lambda lease, outcome, facts: FollowUps(),
-        {Place.CLUSTER: runner, Place.ROW_JOBS: runner},
-        Identity("bench", uuid.uuid4().hex),
-        Surroundings(
-            clock=SystemClock(),
-            concurrency=lambda queue: CALLS_OUT,
-            cpus=nodes.cpus,
-            media_present=lambda: True,
-            rows_changed=Changes(database).wait,
-            sweep_files=lambda: 0,
-            prune_actions=lambda before, limit: 0,
-            watch_libraries=lambda owned: 60.0,
-            schedule=lambda: 60.0,
-        ),
-    )
+    runner = RayRunner(RayNodes(), noop.run_call)
+    controller = bench_controller(settings, database, [noop.noop(batch)], runner, "bench", CALLS_OUT)
     controller.start()
     try:
-        with _client(url) as client:
-            _seconds(client, 4 * batch)  # worker processes start and import
-            rates = [count / _seconds(client, count) for _ in range(ROUNDS)]
+        with client(url) as enqueuer:
+            seconds(enqueuer, 4 * batch)  # worker processes start and import
+            rates = [count / seconds(enqueuer, count) for _ in range(ROUNDS)]
         with store.transaction(reading=True) as tx:
             counts = store.counts(tx)[noop.QUEUE]
         assert counts.failed == 0, counts
@@ -153,9 +134,35 @@ def _measure(settings: Settings, url: str, batch: int, count: int) -> float:
         database.close()
 
 
+def bench_controller(
+    settings: Settings, database: Database, jobs: Sequence[Job], runner: RayRunner, name: str, calls_per_node: int
+) -> Controller:
+    """The loops of a controller of this name that knows these jobs alone, and the database as it is."""
+    store, layout = SqlQueueStore(database), StorageLayout(settings.media_root)
+    contexts = Contexts(store, settings, layout, lambda tx: defaults(settings), SystemClock(), ExactVectors())
+    return Controller(
+        store,
+        {job.spec.name: BoundJob(job, contexts) for job in jobs},
+        lambda lease, outcome, facts: FollowUps(),
+        {Place.CLUSTER: runner, Place.ROW_JOBS: runner},
+        Identity(name, uuid.uuid4().hex),
+        Surroundings(
+            clock=SystemClock(),
+            concurrency=lambda queue: calls_per_node,
+            cpus=RayNodes().cpus,
+            media_present=lambda: True,
+            rows_changed=Changes(database).wait,
+            sweep_files=lambda: 0,
+            prune_actions=lambda before, limit: 0,
+            watch_libraries=lambda owned: 60.0,
+            schedule=lambda: 60.0,
+        ),
+    )
+
+
 @contextmanager
-def _client(url: str) -> Iterator[Connection]:
-    """A process that enqueues as many jobs as it is told, and answers with the seconds until none is left."""
+def client(url: str) -> Iterator[Connection]:
+    """A process that enqueues the jobs that it is told, and answers with the seconds until none is left."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_enqueue_and_wait, args=(url, there), daemon=True)
     process.start()
@@ -166,18 +173,25 @@ def _client(url: str) -> Iterator[Connection]:
         process.join()
 
 
-def _seconds(client: Connection, count: int) -> float:
-    client.send(count)
-    if not client.poll(GIVE_UP_S):
-        raise TimeoutError(f"{count} jobs did not end within {GIVE_UP_S:.0f} s")
-    return float(client.recv())
+def seconds(
+    enqueuer: Connection,
+    count: int,
+    names: Sequence[JobName] = (noop.NAME,),
+    wait_s: float = 0.0,
+    give_up_s: float = GIVE_UP_S,
+) -> float:
+    """How long the client's jobs took (`noop.jobs`), from the first enqueue to the last settle. Raises TimeoutError."""
+    enqueuer.send((count, names, wait_s))
+    if not enqueuer.poll(give_up_s):
+        raise TimeoutError(f"{count} jobs did not end within {give_up_s:.0f} s")
+    return float(enqueuer.recv())
 
 
 def _enqueue_and_wait(url: str, told: Connection) -> None:
     database = Database(url)
     store = SqlQueueStore(database)
     while True:
-        todo = noop.jobs(told.recv())
+        todo = noop.jobs(*told.recv())
         started_s = time.perf_counter()
         for at in range(0, len(todo), ENQUEUE_AT_ONCE):
             with store.transaction() as tx:

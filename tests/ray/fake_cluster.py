@@ -50,4 +50,4 @@ def fake_cluster(nodes: Mapping[str, tuple[str, str]], gpus: Mapping[str, int]) 
         yield cluster
     finally:
         ray.shutdown()
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
