@@ -78,12 +78,16 @@ has_postgres() { has_program initdb && has_program postgres ||
 
 must_build_pillow_simd() { [ "$(uname -m)" = x86_64 ] && ! compgen -G '.venv/lib/python3*/site-packages/pillow_simd-*' >/dev/null; }
 
+# Its Chromium is a plain package; others have none, or one that no test can drive, and those tests are skipped there.
+is_debian() { grep -qs '^ID=debian$' /etc/os-release; }
+
 # Prints the Debian packages that `$1` (run, test, bench) still needs, one a line.
 missing_packages() {
     local python version
     has_program ffmpeg || echo ffmpeg
     has_program exiftool || echo libimage-exiftool-perl
     case "$1" in test | bench) has_postgres || echo postgresql ;; esac
+    case "$1" in test | bench) has_program chromium || ! is_debian || echo chromium ;; esac
     if [ "$1" = bench ]; then has_program wrk || echo wrk; fi
     if ! python=$(choose_python); then
         has_program "${PYTHON:-python3}" && refuse_old_python

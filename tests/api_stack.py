@@ -63,11 +63,18 @@ class ApiStack:
         now = self.services.clock.now()
         times = {"created_at": now, "updated_at": now}
         user = {"id": person.user_id, "email": f"{name}@example.org", "name": name, "profile_changed_at": now, **times}
-        key = {"id": str(uuid.uuid4()), "name": "test", "key_sha256": hashed(person.key), "user_id": person.user_id}
         with self.services.database.session() as session:
             session.execute(insert(User).values(**user, **columns))
-            session.execute(insert(ApiKey).values(**key, permissions=list(permissions), **times))
+        self.add_key(person.user_id, person.key, *permissions)
         return person
+
+    def add_key(self, user_id: str, secret: str, *permissions: str) -> None:
+        """An API key of this user that may do these."""
+        now = self.services.clock.now()
+        key = {"id": str(uuid.uuid4()), "name": "test", "key_sha256": hashed(secret), "user_id": user_id}
+        times = {"created_at": now, "updated_at": now}
+        with self.services.database.session() as session:
+            session.execute(insert(ApiKey).values(**key, permissions=list(permissions), **times))
 
 
 @contextlib.contextmanager

@@ -1,14 +1,13 @@
-"""A real browser for tests: Debian's Chromium (`apt-get install chromium`), driven by Playwright. Where there is none,
-the calling test is skipped, in CI too: a browser is no part of what a server or its build machine needs."""
+"""A real browser for tests: Debian's Chromium (`make test` installs it where it can), driven by Playwright. Where there
+is none, the calling test is skipped; CI has one."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.programs import program
 from tests.shared_media import REPOSITORY
 
 SCREENSHOTS = REPOSITORY / "tests" / "e2e" / "screenshots"
@@ -21,9 +20,7 @@ expect.set_options(timeout=PATIENCE_MS)
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
     """Chromium without a window; as root it runs without its sandbox."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is missing: no browser to look at the pages with")
+    path = program("chromium")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         try:

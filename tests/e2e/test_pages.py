@@ -1,5 +1,6 @@
-"""A person at the browser, in front of the whole server: signs up, drops photos, watches the queues, finds out why one
-failed, mends it and tries again, ends an encode, runs the nightly tasks."""
+"""A person at the browser, in front of the whole server: signs up, drops photos, watches the queues, pauses and resumes
+one, finds out why a file failed, mends it and tries again, ends an encode, drains the machine and lets it work again,
+runs the nightly tasks, and looks at it all on a phone."""
 
 import base64
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import browser, tab
+from tests.browser import PHONE, browser, tab
 from tests.clips import ffmpeg
 from tests.e2e.photos import make_photos
 from tests.e2e.real_stack import EMAIL, NAME, PASSWORD, RealStack, real_stack, wait_until
@@ -56,10 +57,13 @@ def test_a_library_is_made_watched_and_mended_in_the_browser(
         stack.sign_in()
 
         watching = page.context.new_page()
+        pause(watching, "thumbnail-generation")
         watching.goto("/admin/jobs")
         drop(page, *photos[1:], ("broken.jpg", whole[: len(whole) // 3]))
         expect(page.locator("#uploads-title")).to_have_text("8 uploaded", timeout=WORK_MS)
         thumbnails = watching.locator("#thumbnailGeneration")
+        expect(thumbnails.locator("[data-count=waiting]")).not_to_have_text("0", timeout=WORK_MS)
+        thumbnails.get_by_role("button", name="Resume").click()
         expect(thumbnails.locator("svg rect.good").first).to_be_attached(timeout=WORK_MS)
         wait_until(stack.is_idle, 120, "queues to be empty", stack.still_runs)
         failed = [name for name, count in stack.failed().items() if count]
@@ -90,6 +94,9 @@ def test_a_library_is_made_watched_and_mended_in_the_browser(
             watching.wait_for_timeout(1000)
         wait_until(stack.is_idle, 60, "the encode to end", stack.still_runs)
 
+        drain_and_let_work_again(watching, page, photos[0][1])
+        wait_until(stack.is_idle, 60, "the photo after the drain", stack.still_runs)
+
         watching.goto("/admin/schedule")
         watching.get_by_role("button", name="Run now: Nightly tasks").click()
         expect(watching.locator(".toast")).to_have_text("Started: Nightly tasks")
@@ -98,5 +105,39 @@ def test_a_library_is_made_watched_and_mended_in_the_browser(
         expect(watching.locator("[data-entry=nightly]")).to_contain_text("done")
         watching.goto("/admin/audit")
         expect(watching.locator("#lines")).to_contain_text("cancel")
+        on_a_phone(watching)
         watching.close()
         page.goto("about:blank")  # no stream is open when the server stops
+
+
+def pause(page: Page, queue: str) -> None:
+    page.goto(f"/admin/jobs/{queue}")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def drain_and_let_work_again(watching: Page, page: Page, photo: bytes) -> None:
+    """While the only machine is drained, a new photo waits and its queue says why."""
+    watching.goto("/admin/workers")
+    machine = watching.locator("#nodes .card")
+    machine.get_by_role("button", name="Drain").click()
+    watching.locator("#confirm-ok").click()
+    expect(machine.locator(".badge").first).to_have_text("Drained", timeout=WORK_MS)
+    drop(page, ("after.jpg", photo + b"\0"))
+    expect(page.locator("#uploads-title")).to_have_text("2 uploaded", timeout=WORK_MS)
+    watching.goto("/admin/jobs")
+    expect(watching.locator("#metadataExtraction")).to_contain_text("drained", timeout=WORK_MS)
+    watching.goto("/admin/workers")
+    machine.get_by_role("button", name="Let it work again").click()
+    expect(machine.locator(".badge").first).to_have_text("Alive", timeout=WORK_MS)
+
+
+def on_a_phone(page: Page) -> None:
+    """Nothing is wider than the screen, and each page can be reached."""
+    width, height = PHONE
+    page.set_viewport_size({"width": width, "height": height})
+    for path in ("/photos", "/admin/jobs", "/admin/workers", "/admin/schedule", "/admin/settings", "/admin/audit"):
+        page.goto(path)
+        page.wait_for_load_state("load")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
