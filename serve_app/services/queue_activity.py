@@ -19,7 +19,9 @@ from tasks.pipeline import BRANCHES, chain_behind
 GRAPH_MINUTES = 30
 RATE_S = 20.0
 PRICED_FOR_S = 5.0
-"""Prices and lines are read again after this long: they change slowly and cost more than the counts."""
+"""Prices and lines are read again after this long: they change slowly and cost more than the counts. A line that has
+become another meanwhile is read again at once, as what was first in it is no sample of the rest."""
+OTHER_LINE = 0.2
 MEGABYTE = 1e6
 FEW = 20
 """While fewer jobs than this have ended, those at work are asked how far they are."""
@@ -58,10 +60,12 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What one job in the line of a queue costs on average, as it was looked at last: milliseconds in each queue, its
-    own and those of the jobs that will follow; None where nothing like it was ever measured."""
+    """What one job in the line of a queue costs on average, as it was looked at last, when it had so many `jobs`:
+    milliseconds in each queue, its own and those of the jobs that will follow; None where nothing like it was ever
+    measured."""
 
     at_s: float
+    jobs: int
     each_ms: Mapping[QueueName, float | None]
 
 
@@ -156,8 +160,7 @@ class Observer:
         """By queue: what stands in its own line, and what will come to it from the lines of others."""
         left: dict[QueueName, float | None] = dict.fromkeys(counts, 0.0)
         busy = [count for count in counts.values() if count.waiting + count.active]
-        stale = [one.queue for one in busy if now_s - self._priced_s(one.queue) > PRICED_FOR_S]
-        if stale:
+        if stale := [one for one in busy if self._is_stale(one, now_s)]:
             self._look_at_lines(session, stale, now_s)
         for count in busy:
             for queue, each_ms in self._forecasts[count.queue].each_ms.items():
@@ -170,17 +173,20 @@ class Observer:
                     left[queue] = known + each_ms * (count.waiting + count.active) / 1000
         return left
 
-    def _priced_s(self, queue: QueueName) -> float:
-        return self._forecasts[queue].at_s if queue in self._forecasts else 0.0
+    def _is_stale(self, count: QueueCounts, now_s: float) -> bool:
+        last = self._forecasts.get(count.queue)
+        if last is None or now_s - last.at_s > PRICED_FOR_S:
+            return True
+        return abs(count.waiting + count.active - last.jobs) > OTHER_LINE * last.jobs
 
-    def _look_at_lines(self, session: Session, queues: Sequence[QueueName], now_s: float) -> None:
+    def _look_at_lines(self, session: Session, lines: Sequence[QueueCounts], now_s: float) -> None:
         ended = queue_activity.ended_since(session, int(now_s // 60) - GRAPH_MINUTES)
         prices: dict[QueueName, Prices | None] = {}
-        for queue in queues:
-            line = queue_activity.next_in_line(session, queue)
+        for count in lines:
+            line = queue_activity.some_in_line(session, count.queue, count.waiting)
             each_ms: dict[QueueName, float | None] = {}
             for job in line:
-                for name, count in jobs_of(job, ended):
+                for name, times in jobs_of(job, ended):
                     where = QUEUE_OF_JOB[name]
                     if where not in prices:
                         prices[where] = read_prices(session, where, now_s)
@@ -189,8 +195,8 @@ class Observer:
                         each_ms[where] = None
                     else:
                         cost_ms = price.of(name, job.is_video, job.size_bytes / MEGABYTE)
-                        each_ms[where] = known + count * cost_ms / len(line)
-            self._forecasts[queue] = Forecast(now_s, each_ms)
+                        each_ms[where] = known + times * cost_ms / len(line)
+            self._forecasts[count.queue] = Forecast(now_s, count.waiting + count.active, each_ms)
 
 
 def jobs_of(job: InLine, ended: Mapping[JobName, int]) -> Iterator[tuple[JobName, float]]:

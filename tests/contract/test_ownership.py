@@ -195,8 +195,8 @@ ASKS = (
     ),
 )
 NOTHING = (None, {"count": 0}, {"items": [], "total": 0, "next": None})
-NOBODYS = {"GET /users/{id}"}
-"""Every user may know of every other."""
+NOBODYS = {"GET /users/{id}", *(f"{method} /partners/{{id}}" for method in ("POST", "PUT", "DELETE"))}
+"""Every user may know of every other; whose partner somebody is stands in who asks."""
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ def drain_and_let_work_again(watching: Page, page: Page, photo: bytes) -> None:
     machine.get_by_role("button", name="Drain").click()
     watching.locator("#confirm-ok").click()
     expect(machine.locator(".badge").first).to_have_text("Drained", timeout=WORK_MS)
+    watching.wait_for_timeout(3000)  # the controller asks every two seconds who is drained
     drop(page, ("after.jpg", photo + b"\0"))
     expect(page.locator("#uploads-title")).to_have_text("2 uploaded", timeout=WORK_MS)
     watching.goto("/admin/jobs")

@@ -16,6 +16,7 @@ from cluster.names import JobName, QueueName
 TOLD_ENOUGH = 0.05
 """Share of a job that has to be done before its pace says something."""
 SAMPLES = 200
+LOOKED_THROUGH = 20_000
 """Ended jobs of a queue that a forecast is measured by, and jobs in its line that it looks at."""
 SIZE = func.coalesce(AssetExif.file_size_bytes, 0)
 IS_VIDEO = func.coalesce(Asset.type, "") == "VIDEO"
@@ -106,19 +107,28 @@ def usual_s(session: Session, queue: QueueName, now_ms: int) -> float:
     return fmean(one.duration_ms for one in known) / 1000 if known else 0.0
 
 
-def next_in_line(session: Session, queue: QueueName) -> list[InLine]:
-    """The waiting jobs that come first; those at work where none waits."""
-    return _in_line(session, queue, "waiting") or _in_line(session, queue, "active")
+def some_in_line(session: Session, queue: QueueName, waiting: int) -> list[InLine]:
+    """Of the `waiting` jobs every so many, since those that came last may be of another kind; of a very long line, of
+    its first part. Those at work where none waits."""
+    every = max(1, min(waiting, LOOKED_THROUGH) // SAMPLES)
+    return _in_line(session, queue, "waiting", every) or _in_line(session, queue, "active", 1)
 
 
-def _in_line(session: Session, queue: QueueName, state: Literal["waiting", "active"]) -> list[InLine]:
-    rows = session.execute(
-        select(Job.name, SIZE, IS_VIDEO, Job.payload)
-        .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
-        .outerjoin(Asset, Asset.id == Job.asset_id)
+def _in_line(session: Session, queue: QueueName, state: Literal["waiting", "active"], every: int) -> list[InLine]:
+    line = (
+        select(Job.id, func.row_number().over(order_by=(Job.order_key, Job.id)).label("place"))
         .where(Job.queue == queue, text(f"job.state = '{state}'"))  # word for word as the index says it
         .order_by(Job.order_key, Job.id)
-        .limit(SAMPLES)
+        .limit(LOOKED_THROUGH)
+        .subquery()
+    )
+    rows = session.execute(
+        select(Job.name, SIZE, IS_VIDEO, Job.payload)
+        .join(line, line.c.id == Job.id)
+        .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
+        .outerjoin(Asset, Asset.id == Job.asset_id)
+        .where(line.c.place % every == 0)
+        .limit(2 * SAMPLES)
     )
     return [InLine(JobName(name), size, is_video, payload) for name, size, is_video, payload in rows]
 
