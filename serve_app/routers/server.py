@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from serve_app.deps import Caller, ServicesOf, SignedIn, allow
+from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services import server_info, version_history
 from serve_app.services.system_config import get_config
 from serve_app.wire import server as wire
@@ -61,7 +61,7 @@ def get_version_check(
 
 
 @router.get("/version-history")
-def get_version_history(caller: SignedIn, services: ServicesOf) -> list[wire.VersionSeen]:
+def get_version_history(services: ServicesOf) -> list[wire.VersionSeen]:
     """The versions that this server has been, newest first."""
     return [wire.version_seen(one) for one in version_history.read_history(services)]
 

@@ -195,7 +195,11 @@ ASKS = (
     ),
 )
 NOTHING = (None, {"count": 0}, {"items": [], "total": 0, "next": None})
-NOBODYS = {"GET /users/{id}", *(f"{method} /partners/{{id}}" for method in ("POST", "PUT", "DELETE"))}
+NOBODYS = {
+    "GET /users/{id}",
+    "GET /users/{id}/profile-image",
+    *(f"{method} /partners/{{id}}" for method in ("POST", "PUT", "DELETE")),
+}
 """Every user may know of every other; whose partner somebody is stands in who asks."""
 
 
