@@ -22,6 +22,7 @@ from serve_app.permissions import ALL, PERMISSIONS
 from serve_app.routers import unserved
 from serve_app.web import pages
 from tests.api_stack import ApiStack, AppClient, Person, api_stack, in_process
+from tests.library_rows import add_album, add_asset
 from tests.published_api import SHARE_CREDENTIALS, find_operation, published_api
 from tests.shared_media import shared_dir
 
@@ -68,6 +69,8 @@ OURS = {
 }
 TAKES_ANY_KEY = {"POST /auth/validateToken", "GET /api-keys/me"}
 """Of these what is published says no more than that somebody must be signed in. Source: spec/api.md §1."""
+FOR_LINKS_ALONE = {"GET /shared-links/me", "POST /shared-links/login"}
+"""Nobody is let in without a link, whoever they are."""
 ENDLESS = {"GET /queue-activity/stream"}
 """Who may has an answer that does not end; only the refusals are looked at."""
 QUERIES = {"GET /timeline/bucket": {"timeBucket": "2024-01-01"}}
@@ -120,6 +123,14 @@ class World:
         with self.stack.services.database.session() as session:
             session.execute(insert(UserSession).values(**row, **times))
         return {"authorization": f"Bearer {token}"}
+
+    def link(self) -> dict[str, str]:
+        """Headers of somebody who has a link to an album, and may do there what links can allow."""
+        album = add_album(self.stack, self.user, add_asset(self.stack, self.user))
+        link = {"type": "ALBUM", "albumId": album, "allowUpload": True, "allowDownload": True}
+        made = self.client.post("/shared-links", json=link, headers=self.user.headers)
+        assert made.status_code == 201, made.text
+        return {"x-immich-share-key": made.json()["key"]}
 
     def ask(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
         """With ids of nothing, and nothing said: who is let in is told so, or that it is wrong."""
@@ -179,6 +190,10 @@ def refused_without_permission(access: Access) -> int | None:
     return None if access.permission in (ANYBODY, ANY_KEY) else 403
 
 
+def refused_unless_shared(access: Access) -> int | None:
+    return None if access.shared or access.permission is ANYBODY else 403
+
+
 def refused_if_for_admins(access: Access) -> int | None:
     return 403 if access.admin else None
 
@@ -191,6 +206,7 @@ IDENTITIES = (
         refused_unless_public,
     ),
     Identity("a wrong key", lambda world, access: {"x-api-key": uuid.uuid4().hex}, refused_unless_public),
+    Identity("somebody with a link", lambda world, access: world.link(), refused_unless_shared),
     Identity("a user", lambda world, access: world.session_of(world.user), refused_if_for_admins),
     Identity("an admin", lambda world, access: world.session_of(world.admin), lambda access: None),
     Identity(
@@ -218,6 +234,8 @@ def test_every_route_lets_in_whom_it_should(world: World, report: Callable[[str]
         for identity in IDENTITIES:
             wanted = identity.status(access)
             if wanted is None and f"{method} {path}" in ENDLESS:
+                continue
+            if f"{method} {path}" in FOR_LINKS_ALONE and "link" not in identity.name:
                 continue
             answer = world.ask(method, path, identity.headers(world, access))
             asked += 1
