@@ -13,6 +13,8 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
+from cluster.db.tables.activity import Activity
+from cluster.db.tables.notification import Notification
 from cluster.db.tables.person import AssetFace, MergeProposal
 from cluster.db.tables.user import ApiKey
 from cluster.db.tables.user import Session as UserSession
@@ -40,6 +42,9 @@ class Things:
     memory: str
     key: str
     session: str
+    activity: str
+    notification: str
+    link: str
     duplicate: str
     twin: str
 
@@ -97,6 +102,25 @@ ASKS = (
     no_file("HEAD /assets/{asset_id}/video/playback"),
     at("GET /asset-steps/{asset_id}", "asset"),
     Ask("GET /failures", lambda things: f"/failures?assetId={things.asset}", hides=True),
+    at("PUT /assets/{asset_id}/metadata", "asset", lambda _: {"items": [{"key": "mobile-app", "value": {"a": 1}}]}),
+    Ask("GET /assets/{asset_id}/metadata/{key}", lambda things: f"/assets/{things.asset}/metadata/mobile-app"),
+    Ask(
+        "DELETE /assets/{asset_id}/metadata/{key}",
+        lambda things: f"/assets/{things.asset}/metadata/mobile-app",
+        status=204,
+    ),
+    told("PUT /assets/copy", lambda things: {"sourceId": things.asset, "targetId": things.second}, 204),
+    at("DELETE /activities/{id}", "activity", status=204),
+    Ask("GET /activities", lambda things: f"/activities?albumId={things.album}"),
+    told("POST /activities", lambda things: {"albumId": things.album, "type": "like"}, 201),
+    at("GET /notifications/{id}", "notification"),
+    at("PUT /notifications/{id}", "notification", lambda _: {"readAt": "2024-03-05T00:00:00.000Z"}),
+    at("DELETE /notifications/{id}", "notification", status=204),
+    at("GET /shared-links/{id}", "link"),
+    at("PATCH /shared-links/{id}", "link", lambda _: {"description": "other"}),
+    at("DELETE /shared-links/{id}", "link", status=204),
+    at("PUT /shared-links/{id}/assets", "link", lambda things: {"assetIds": [things.second]}),
+    at("DELETE /shared-links/{id}/assets", "link", lambda things: {"assetIds": [things.asset]}),
     told("PUT /assets", lambda things: {"ids": [things.asset], "isFavorite": True}, 204),
     told("PATCH /assets", lambda things: {"ids": [things.asset], "isFavorite": True}, 204),
     told("DELETE /assets", lambda things: {"ids": [things.asset]}, 204),
@@ -224,11 +248,21 @@ class World:
         first, last = sorted((person, other_person))
         with stack.services.database.session() as session:
             session.execute(insert(MergeProposal).values(first_id=first, second_id=last, faces=3, proposed_at=NOON))
-        made = self.made
+        made, album = self.made, add_album(stack, owner, asset, shared_with=member)
+        self.client.put(
+            f"/assets/{asset}/metadata",
+            json={"items": [{"key": "mobile-app", "value": {}}]},
+            headers=self.owner.headers,
+        )
         return Things(
             asset=asset,
             second=second,
-            album=add_album(stack, owner, asset, shared_with=member),
+            album=album,
+            activity=add(stack, Activity, album_id=album, user_id=owner.user_id, is_liked=False, comment="Oh", **times),
+            notification=add(
+                stack, Notification, user_id=owner.user_id, level="info", type="Custom", title="Hello", created_at=NOON
+            ),
+            link=made("/shared-links", {"type": "INDIVIDUAL", "assetIds": [asset]}),
             member=member.user_id,
             guest=guest.user_id,
             tag=add_tag(stack, owner, uuid.uuid4().hex, asset),
