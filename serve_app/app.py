@@ -114,6 +114,10 @@ ROUTERS: tuple[APIRouter, ...] = (
 last: it answers for the routes of Immich that nobody above takes."""
 
 
+MOST_JSON_BYTES = 10_000_000
+"""Several times the largest that Immich's clients send, 65,000 ids. Files are bounded by who takes them in."""
+
+
 def create_app(services: Services) -> ASGIApp:
     """The whole API for one server."""
     app = FastAPI(
@@ -122,6 +126,7 @@ def create_app(services: Services) -> ASGIApp:
         docs_url=None,  # ours needs nothing from another host
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        max_body_size=MOST_JSON_BYTES,
         lifespan=follow_events,
     )
     app.state.services = services

@@ -6,6 +6,7 @@ Sources: RFC 7578, RFC 2046 §5.1.1, and for quoted names WHATWG HTML "multipart
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
@@ -17,6 +18,8 @@ from cluster.errors import BadRequest, HeliostatError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+BOUNDED_ELSEWHERE = sys.maxsize
+"""What the app allows a body whose files are bounded where they are written."""
 BLOCK_BYTES = 512 * 1024
 HEADER_LIMIT_BYTES = 8 * 1024
 PREAMBLE_LIMIT_BYTES = 64 * 1024

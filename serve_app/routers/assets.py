@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from cluster.errors import BadRequest
 from serve_app.deps import Caller, ServicesOf, allow, authenticate, check_permission, services_of
 from serve_app.file_response import respond_with_file
-from serve_app.multipart import UploadCutOff, read_form
+from serve_app.multipart import BOUNDED_ELSEWHERE, UploadCutOff, read_form
 from serve_app.services import asset_metadata, serve_media
 from serve_app.services.asset_statistics import count_assets
 from serve_app.services.check_upload import check_uploads, parse_checksum
@@ -37,7 +37,7 @@ Editor = Annotated[Caller, Depends(allow("asset.update"))]
 Deleter = Annotated[Caller, Depends(allow("asset.delete"))]
 
 
-@router.post("/assets", status_code=201, response_model=wire.UploadResponse)
+@router.post("/assets", status_code=201, response_model=wire.UploadResponse, max_body_size=BOUNDED_ELSEWHERE)
 async def upload_asset(
     request: Request,
     services: ServicesOf,

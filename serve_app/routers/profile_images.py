@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.file_response import respond_with_file
-from serve_app.multipart import UploadCutOff, read_form
+from serve_app.multipart import BOUNDED_ELSEWHERE, UploadCutOff, read_form
 from serve_app.services import profile_image
 from serve_app.wire.common import WireId
 from serve_app.wire.user import ProfileImage, profile_image_seen
@@ -19,7 +19,7 @@ CACHE = "private, no-cache, no-transform"
 """Somebody may get another picture at the same address."""
 
 
-@router.post("/profile-image", status_code=201, response_model=ProfileImage)
+@router.post("/profile-image", status_code=201, response_model=ProfileImage, max_body_size=BOUNDED_ELSEWHERE)
 async def create_profile_image(
     request: Request, services: ServicesOf, caller: Annotated[Caller, Depends(allow("userProfileImage.update"))]
 ) -> ProfileImage | Response:

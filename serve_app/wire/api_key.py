@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.user import ApiKey
 from serve_app.permissions import PERMISSIONS
-from serve_app.wire.common import Wire, WireTime
+from serve_app.wire.common import PlainText, Wire, WireTime
 
 
 def _permission(name: str) -> str:
@@ -18,21 +18,21 @@ def _permission(name: str) -> str:
 
 
 Permission = Annotated[
-    StrictStr, AfterValidator(_permission), WithJsonSchema({"type": "string", "enum": list(PERMISSIONS)})
+    PlainText, AfterValidator(_permission), WithJsonSchema({"type": "string", "enum": list(PERMISSIONS)})
 ]
 
 
 class NewApiKey(Wire):
     """A key to be made."""
 
-    name: StrictStr = "API Key"
+    name: PlainText = "API Key"
     permissions: Annotated[list[Permission], Field(min_length=1)]
 
 
 class ApiKeyUpdate(Wire):
     """What is to be changed of a key."""
 
-    name: StrictStr | None = None
+    name: PlainText | None = None
     permissions: Annotated[list[Permission], Field(min_length=1)] | None = None
 
 

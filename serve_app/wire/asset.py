@@ -17,7 +17,6 @@ from pydantic import (
     Json,
     StrictBool,
     StrictInt,
-    StrictStr,
     WithJsonSchema,
     model_validator,
 )
@@ -34,7 +33,7 @@ from serve_app.services.get_asset import SeenAsset
 from serve_app.services.run_asset_jobs import AssetJob
 from serve_app.services.update_asset import AssetChanges
 from serve_app.services.upload import UploadDetails, Uploaded
-from serve_app.wire.common import WhenKnown, Wire, WireTime
+from serve_app.wire.common import PlainText, WhenKnown, Wire, WireTime
 from serve_app.wire.person import PersonResponse, person_response
 from serve_app.wire.tag import TagResponse, tag_response
 from tasks.media.formats import mime_type
@@ -91,10 +90,10 @@ def _unless_empty(text: Any) -> Any:
     return None if text == "" else text
 
 
-Uuid = Annotated[StrictStr, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
+Uuid = Annotated[PlainText, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 FormDate = Annotated[str, AfterValidator(_form_date), WithJsonSchema({"type": "string", "format": "date-time"})]
-Date = Annotated[StrictStr, AfterValidator(_date)]
-Zone = Annotated[StrictStr, AfterValidator(_zone)]
+Date = Annotated[PlainText, AfterValidator(_date)]
+Zone = Annotated[PlainText, AfterValidator(_zone)]
 Rating = Annotated[StrictInt, Field(ge=-1, le=5), AfterValidator(_rating)]
 Latitude = Annotated[float, Field(ge=-90, le=90, strict=True)]
 Longitude = Annotated[float, Field(ge=-180, le=180, strict=True)]
@@ -104,7 +103,7 @@ DurationMs = Annotated[int, Field(ge=0, le=2**53 - 1)]
 class MetadataItem(Wire):
     """One thing that a client wants remembered."""
 
-    key: Annotated[StrictStr, Field(min_length=1)]
+    key: Annotated[PlainText, Field(min_length=1)]
     value: dict[str, Any]
 
 
@@ -143,8 +142,8 @@ class UploadResponse(Wire):
 class BulkUploadCheckItem(Wire):
     """`id` is the client's own name of the file."""
 
-    id: StrictStr
-    checksum: StrictStr
+    id: PlainText
+    checksum: PlainText
 
 
 class BulkUploadCheck(Wire):
@@ -178,8 +177,8 @@ class ChangeableFields(Wire):
     latitude: Latitude = 0
     longitude: Longitude = 0
     rating: Rating | None = None
-    description: StrictStr = ""
-    lens_model: Annotated[StrictStr, Field(min_length=1)] | None = None
+    description: PlainText = ""
+    lens_model: Annotated[PlainText, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _position_is_whole(self) -> Self:
@@ -212,7 +211,7 @@ class UpdateAssets(ChangeableFields):
     """For many. `dateTimeRelative`: minutes."""
 
     ids: list[Uuid]
-    duplicate_id: StrictStr | None = None
+    duplicate_id: PlainText | None = None
     date_time_relative: Annotated[StrictInt, Field(ge=-(10**9), le=10**9)] = 0
     time_zone: Zone = "UTC"
 
@@ -302,7 +301,7 @@ class MetadataKeyOfAsset(Wire):
     """What to forget."""
 
     asset_id: Uuid
-    key: Annotated[StrictStr, Field(min_length=1)]
+    key: Annotated[PlainText, Field(min_length=1)]
 
 
 class DeleteMetadataOfMany(Wire):

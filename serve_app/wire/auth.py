@@ -1,10 +1,10 @@
 """Signing up, in and out, in Immich's spelling. Source: spec/api.md §1."""
 
-from pydantic import StrictBool, StrictStr
+from pydantic import StrictBool
 
 from cluster.db.tables.user import User
 from serve_app.services.pin_codes import AuthStatus
-from serve_app.wire.common import WhenKnown, Wire, WireTime
+from serve_app.wire.common import PlainText, WhenKnown, Wire, WireTime
 from serve_app.wire.user import Email, NewPassword, NotEmpty, PinCode
 
 
@@ -69,7 +69,7 @@ class PinCodeProof(Wire):
     """What shows that it is the account's owner who asks; a password outweighs a code."""
 
     pin_code: PinCode | None = None
-    password: StrictStr | None = None
+    password: PlainText | None = None
 
 
 class PinCodeChange(PinCodeProof):
@@ -81,7 +81,7 @@ class PinCodeChange(PinCodeProof):
 class PasswordChange(Wire):
     """The old password proves that it is their owner who asks."""
 
-    password: StrictStr
+    password: PlainText
     new_password: NewPassword
     invalidate_sessions: StrictBool = False
 

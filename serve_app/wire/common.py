@@ -22,6 +22,10 @@ def wire_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+HALVES = re.compile("[\ud800-\udfff]")
+"""What JSON can say and no encoding can: a surrogate without its other half."""
+
+
 def _uuid(text: str) -> str:
     if not _UUID_V4.fullmatch(text):
         raise PydanticCustomError("uuid_version", "Invalid UUID")
@@ -44,6 +48,8 @@ def like(pattern: str) -> Callable[[str], str]:
 def _without_nul(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("nul", "Invalid input: text may not contain a null character")
+    if not text.isascii() and HALVES.search(text):
+        raise PydanticCustomError("surrogate", "Invalid input: text may not contain half of a character")
     return text
 
 

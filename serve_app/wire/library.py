@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StrictStr
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from cluster.db.queries.libraries import LibraryStatistics
 from cluster.db.tables.asset import Library
-from serve_app.wire.common import LARGEST, WhenKnown, Wire, WireId, WireTime
+from serve_app.wire.common import LARGEST, PlainText, WhenKnown, Wire, WireId, WireTime
 
 MOST_ITEMS = 128
 
@@ -31,8 +31,8 @@ def _distinct(texts: list[str]) -> list[str]:
     return texts
 
 
-Texts = Annotated[list[StrictStr], Field(max_length=MOST_ITEMS), AfterValidator(_distinct)]
-Name = Annotated[StrictStr, Field(min_length=1)]
+Texts = Annotated[list[PlainText], Field(max_length=MOST_ITEMS), AfterValidator(_distinct)]
+Name = Annotated[PlainText, Field(min_length=1)]
 
 
 class NewLibrary(Wire):

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StrictStr
+from pydantic import AfterValidator
 
-from serve_app.wire.common import Wire, WireTime, like
+from serve_app.wire.common import PlainText, Wire, WireTime, like
 
 
 class LicenseKey(Wire):
     """A key as its owner types it."""
 
-    license_key: Annotated[StrictStr, AfterValidator(like(r"^IM(SV|CL)(-[\dA-Za-z]{4}){8}$"))]
-    activation_key: StrictStr
+    license_key: Annotated[PlainText, AfterValidator(like(r"^IM(SV|CL)(-[\dA-Za-z]{4}){8}$"))]
+    activation_key: PlainText
 
 
 class License(Wire):

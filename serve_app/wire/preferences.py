@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictInt
 
-from serve_app.wire.common import LARGEST, Wire
+from serve_app.wire.common import LARGEST, PlainText, Wire
 from serve_app.wire.user import AvatarColor
 
 AtLeastOne = Annotated[StrictInt, Field(ge=1, le=LARGEST)]
@@ -55,7 +55,7 @@ class Download(Wire):
 
 class Purchase(Wire):
     show_support_badge: StrictBool = True
-    hide_buy_button_until: StrictStr = SUPPORT_BADGE_HIDDEN_UNTIL
+    hide_buy_button_until: PlainText = SUPPORT_BADGE_HIDDEN_UNTIL
 
 
 class Cast(Wire):

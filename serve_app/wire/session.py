@@ -2,18 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictInt
 
 from cluster.db.tables.user import Session
-from serve_app.wire.common import LARGEST, WhenKnown, Wire, WireTime
+from serve_app.wire.common import LARGEST, PlainText, WhenKnown, Wire, WireTime
 
 
 class NewSession(Wire):
     """A session for another device. `duration`: seconds; without it, it does not end by itself."""
 
     duration: Annotated[StrictInt, Field(ge=1, le=LARGEST)] | None = None
-    device_type: StrictStr = ""
-    device_os: Annotated[StrictStr, Field(alias="deviceOS")] = ""
+    device_type: PlainText = ""
+    device_os: Annotated[PlainText, Field(alias="deviceOS")] = ""
 
 
 class SessionUpdate(Wire):

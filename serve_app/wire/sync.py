@@ -9,7 +9,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool
 from pydantic_core import to_json
 
 from serve_app.services.sync_acks import SyncType
@@ -82,7 +82,7 @@ def _base64(data: Any) -> Any:
     return base64.b64encode(data).decode("ascii") if isinstance(data, bytes | memoryview) else data
 
 
-Base64 = Annotated[StrictStr, BeforeValidator(_base64)]
+Base64 = Annotated[PlainText, BeforeValidator(_base64)]
 
 
 class SyncUser(Wire):

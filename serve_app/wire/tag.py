@@ -3,13 +3,13 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.tag import Tag
 from serve_app.services.tags import SeenTag, TagChanges
 from serve_app.services.update_asset import UNCHANGED
-from serve_app.wire.common import WhenKnown, Wire, WireId, WireTime
+from serve_app.wire.common import PlainText, WhenKnown, Wire, WireId, WireTime
 
 _COLOR = re.compile(r"#?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})")
 
@@ -24,8 +24,8 @@ def _unless_empty(text: Any) -> Any:
     return None if text == "" else text
 
 
-Color = Annotated[Annotated[StrictStr, AfterValidator(_color)] | None, BeforeValidator(_unless_empty)]
-Description = Annotated[StrictStr, Field(max_length=2000)]
+Color = Annotated[Annotated[PlainText, AfterValidator(_color)] | None, BeforeValidator(_unless_empty)]
+Description = Annotated[PlainText, Field(max_length=2000)]
 
 
 class TagResponse(Wire):
@@ -45,7 +45,7 @@ class TagResponse(Wire):
 class NewTag(Wire):
     """A tag to make."""
 
-    name: Annotated[StrictStr, Field(min_length=1)]
+    name: Annotated[PlainText, Field(min_length=1)]
     parent_id: WireId | None = None
     color: Color = None
     description: Description | None = None
@@ -54,7 +54,7 @@ class NewTag(Wire):
 class TagUpdate(Wire):
     """What is to change of a tag; what is not named stays."""
 
-    name: Annotated[StrictStr, Field(min_length=1, max_length=200)] = ""
+    name: Annotated[PlainText, Field(min_length=1, max_length=200)] = ""
     color: Color = None
     description: Description | None = None
 
@@ -71,7 +71,7 @@ class TagUpdate(Wire):
 class TagUpsert(Wire):
     """Paths of tags that are to exist."""
 
-    tags: list[StrictStr]
+    tags: list[PlainText]
 
 
 class TagIds(Wire):

@@ -4,11 +4,11 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, StringConstraints
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.user import User
-from serve_app.wire.common import LARGEST, Wire, WireTime, like
+from serve_app.wire.common import LARGEST, PlainText, Wire, WireTime, like
 
 # Where HTML has it from: what a browser's e-mail field takes.
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -41,12 +41,12 @@ def _folder_name(label: str) -> str | None:
     return re.sub(r"[/\\?<>:*|\"\x00-\x1f\x7f.]", "", label).strip() or None
 
 
-Email = Annotated[StrictStr, StringConstraints(max_length=320), AfterValidator(_email)]
+Email = Annotated[PlainText, StringConstraints(max_length=320), AfterValidator(_email)]
 """In lower case from here on."""
-StorageLabel = Annotated[StrictStr, AfterValidator(_folder_name)]
-NotEmpty = Annotated[StrictStr, Field(min_length=1)]
-NewPassword = Annotated[StrictStr, Field(min_length=8)]
-PinCode = Annotated[StrictStr, AfterValidator(like(r"^\d{6}$"))]
+StorageLabel = Annotated[PlainText, AfterValidator(_folder_name)]
+NotEmpty = Annotated[PlainText, Field(min_length=1)]
+NewPassword = Annotated[PlainText, Field(min_length=8)]
+PinCode = Annotated[PlainText, AfterValidator(like(r"^\d{6}$"))]
 Quota = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
 
 
@@ -94,7 +94,7 @@ class ProfileImage(Wire):
 class MyUpdate(Wire):
     """What people change about themselves."""
 
-    name: StrictStr | None = None
+    name: PlainText | None = None
     email: Email | None = None
     avatar_color: AvatarColor | None = None
     password: NewPassword | None = None
@@ -104,7 +104,7 @@ class NewUser(Wire):
     """An account that an admin makes."""
 
     email: Email
-    name: StrictStr
+    name: PlainText
     password: NotEmpty
     is_admin: StrictBool = False
     quota_size_in_bytes: Quota | None = None
@@ -118,7 +118,7 @@ class AccountUpdate(Wire):
     """What an admin changes of an account. Null: no limit, no label, no PIN code, no colour of its own."""
 
     email: Email | None = None
-    name: StrictStr | None = None
+    name: PlainText | None = None
     password: NotEmpty | None = None
     is_admin: StrictBool | None = None
     quota_size_in_bytes: Quota | None = None
