@@ -149,7 +149,8 @@ class RandomSearch(Filters):
 
 
 class LargeSearch(Filters):
-    """The largest that fit. It comes as a query, where everything is text."""
+    """The largest that fit. It comes as a query, where everything is text. Their sizes, which are part of the exif, are
+    what it is asked for, so they always come along."""
 
     rating: Annotated[int, Field(ge=1, le=5)] | None = NOT_GIVEN
     is_encoded: bool = NOT_GIVEN
@@ -166,7 +167,7 @@ class LargeSearch(Filters):
         return replace(super().filter(owner_id), least_bytes=self.min_file_size)
 
     def shown(self) -> Shown:
-        return Shown(exif=self.with_exif)
+        return Shown(exif=True)
 
 
 class SmartSearch(Filters):

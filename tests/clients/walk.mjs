@@ -304,6 +304,61 @@ const areas = {
     assert.deepEqual(await api.getPartners({ direction: api.PartnerDirection.SharedBy }), []);
   },
 
+  async 'shared links'() {
+    const album = { type: api.SharedLinkType.Album, albumId: know.album, password: 'open sesame', slug: 'trip' };
+    const link = await api.createSharedLink({ sharedLinkCreateDto: { ...album, allowUpload: true } });
+    const one = { type: api.SharedLinkType.Individual, assetIds: [know.a] };
+    const photos = await api.createSharedLink({ sharedLinkCreateDto: one });
+    const ids = { assetIds: [know.b] };
+    assert.ok((await api.addSharedLinkAssets({ id: photos.id, assetIdsDto: ids }))[0].success);
+    assert.ok((await api.removeSharedLinkAssets({ id: photos.id, assetIdsDto: ids }))[0].success);
+    assert.equal((await api.getAllSharedLinks({})).length, 2);
+    assert.equal((await api.getAllSharedLinks({ albumId: know.album }))[0].id, link.id);
+    assert.equal((await api.getAlbumInfo({ id: know.album })).hasSharedLink, true);
+    as('');
+    assert.equal((await api.getMySharedLink({ key: photos.key })).id, photos.id);
+    assert.equal((await api.getAssetInfo({ id: know.a, key: photos.key })).id, know.a);
+    await refused(api.getAssetInfo({ id: know.b, key: photos.key }), 400);
+    await refused(api.sharedLinkLogin({ slug: 'trip', sharedLinkLoginDto: { password: 'wrong' } }), 401);
+    const opened = await api.sharedLinkLogin({ slug: 'trip', sharedLinkLoginDto: { password: album.password } });
+    assert.equal(opened.id, link.id);
+    as(know.adminToken);
+    const description = { description: 'of us' };
+    assert.equal((await api.updateSharedLink({ id: link.id, sharedLinkEditDto: description })).description, 'of us');
+    await api.removeSharedLink({ id: photos.id });
+    await api.removeSharedLink({ id: link.id });
+    await refused(api.getSharedLinkById({ id: link.id }), 400);
+  },
+
+  async activities() {
+    const albumId = know.album;
+    const like = { albumId, type: api.ReactionType.Like };
+    const comment = { albumId, type: api.ReactionType.Comment, comment: 'Lovely' };
+    const said = await api.createActivity({ activityCreateDto: comment });
+    await api.createActivity({ activityCreateDto: like });
+    assert.equal((await api.getActivities({ albumId })).length, 2);
+    const { comments, likes } = await api.getActivityStatistics({ albumId });
+    assert.deepEqual([comments, likes], [1, 1]);
+    await api.deleteActivity({ id: said.id });
+    assert.equal((await api.getActivities({ albumId, $type: api.ReactionType.Comment })).length, 0);
+  },
+
+  async 'metadata of assets, copies and the largest'() {
+    const items = [{ key: 'mobile-app', value: { iCloudId: 'one' } }];
+    await api.updateAssetMetadata({ id: know.a, assetMetadataUpsertDto: { items } });
+    assert.equal((await api.getAssetMetadataByKey({ id: know.a, key: 'mobile-app' })).value.iCloudId, 'one');
+    await api.deleteAssetMetadata({ id: know.a, key: 'mobile-app' });
+    const many = { items: [{ assetId: know.b, ...items[0] }] };
+    await api.updateBulkAssetMetadata({ assetMetadataBulkUpsertDto: many });
+    assert.equal((await api.getAssetMetadata({ id: know.b })).length, 1);
+    const gone = { items: [{ assetId: know.b, key: 'mobile-app' }] };
+    await api.deleteBulkAssetMetadata({ assetMetadataBulkDeleteDto: gone });
+    assert.deepEqual(await api.getAssetMetadata({ id: know.b }), []);
+    await api.copyAsset({ assetCopyDto: { sourceId: know.a, targetId: know.b } });
+    const large = await api.searchLargeAssets({ minFileSize: 1, size: 2 });
+    assert.ok(large[0].exifInfo.fileSizeInByte >= large[1].exifInfo.fileSizeInByte);
+  },
+
   async 'PIN codes and locked assets'() {
     await api.setupPinCode({ pinCodeSetupDto: { pinCode: '123456' } });
     await api.changePinCode({ pinCodeChangeDto: { pinCode: '123456', newPinCode: '654321' } });
