@@ -87,7 +87,7 @@ missing_packages() {
     has_program ffmpeg || echo ffmpeg
     has_program exiftool || echo libimage-exiftool-perl
     case "$1" in test | bench) has_postgres || echo postgresql ;; esac
-    case "$1" in test | bench) has_program chromium || ! is_debian || echo chromium ;; esac
+    if [ "$1" = test ]; then has_program chromium || ! is_debian || echo chromium; fi
     if [ "$1" = bench ]; then has_program wrk || echo wrk; fi
     if ! python=$(choose_python); then
         has_program "${PYTHON:-python3}" && refuse_old_python

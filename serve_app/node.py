@@ -218,6 +218,7 @@ class NodeSupervisor:
                 return
             except (HeliostatError, subprocess.TimeoutExpired) as error:
                 log.error("%s; the next try is in %.0f s", error, pause_s)
+                self._stand_in.keep_running()
                 self._stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 

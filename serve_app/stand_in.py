@@ -54,7 +54,13 @@ class StandIn:
             self.end()
         self._started_s = time.monotonic()
         command = [sys.executable, "-m", "serve_app.stand_in"]
-        self._process = subprocess.Popen(command, env=self._environ, stdin=subprocess.PIPE)
+        # in a session of its own: Ctrl-C at this machine's terminal is for the node, which drains first
+        self._process = subprocess.Popen(command, env=self._environ, stdin=subprocess.PIPE, start_new_session=True)
+
+    def keep_running(self) -> None:
+        """Start it again where it has died, not where it was ended."""
+        if self._process is not None:
+            self.keep()
 
     def end(self) -> None:
         """What it has begun to answer has a moment to end."""

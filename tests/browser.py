@@ -1,5 +1,5 @@
-"""A real browser for tests: Debian's Chromium (`make test` installs it where it can), driven by Playwright. Where there
-is none, the calling test is skipped; CI has one."""
+"""A real browser for tests: Debian's Chromium, which `make test` installs there, driven by Playwright. On other systems
+the calling test is skipped where there is none."""
 
 import contextlib
 from collections.abc import Iterator

@@ -34,7 +34,7 @@ def reassign_faces_by_id(
     id: WireId, body: wire.FaceId, caller: Annotated[Caller, Depends(allow("face.update"))], services: ServicesOf
 ) -> PersonResponse:
     """A face is somebody else's."""
-    return person_response(faces.reassign_face(services, caller.user_id, id, body.id))
+    return person_response(faces.reassign_face(services, caller, id, body.id))
 
 
 @router.delete("/{id}", status_code=204)
@@ -42,4 +42,4 @@ def delete_face(
     id: WireId, body: wire.FaceDelete, caller: Annotated[Caller, Depends(allow("face.delete"))], services: ServicesOf
 ) -> None:
     """No face, or not one to show."""
-    faces.delete_face(services, caller.user_id, id, force=body.force)
+    faces.delete_face(services, caller, id, force=body.force)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -17,6 +17,9 @@ router = APIRouter(prefix="/users", tags=["users"])
 
 CACHE = "private, no-cache, no-transform"
 """Somebody may get another picture at the same address."""
+AT_ONCE = CapacityLimiter(2)
+"""So many are drawn at once in a process: each may take as much memory as its limits let it, and those who wait keep no
+thread from others."""
 
 
 @router.post("/profile-image", status_code=201, response_model=ProfileImage, max_body_size=BOUNDED_ELSEWHERE)
@@ -27,7 +30,7 @@ async def create_profile_image(
     upload = profile_image.ProfileImageUpload(services, caller.user_id)
     try:
         await read_form(request.receive, request.headers.get("content-type", ""), upload.open_file)
-        return profile_image_seen(await to_thread.run_sync(upload.accept))
+        return profile_image_seen(await to_thread.run_sync(upload.accept, limiter=AT_ONCE))
     except UploadCutOff:
         return Response(status_code=400)  # to nobody
     finally:

@@ -7,7 +7,14 @@ from fastapi import APIRouter, Depends, Query
 from serve_app.deps import Caller, ServicesOf, allow
 from serve_app.services import server_info
 from serve_app.services.calendar_heatmap import calendar_heatmap
-from serve_app.services.users import get_user, set_onboarded, update_preferences, update_user, visible_users
+from serve_app.services.users import (
+    check_new_password,
+    get_user,
+    set_onboarded,
+    update_preferences,
+    update_user,
+    visible_users,
+)
 from serve_app.wire.common import WireId
 from serve_app.wire.heatmap import CalendarHeatmap, HeatmapQuery, heatmap_seen
 from serve_app.wire.preferences import Preferences, PreferencesUpdate, changes, preferences
@@ -43,6 +50,8 @@ def get_my_user(caller: Reader, services: ServicesOf) -> UserAdmin:
 @router.patch("/users/me", include_in_schema=False)
 def update_my_user(body: MyUpdate, caller: Updater, services: ServicesOf) -> UserAdmin:
     """Change one's own account."""
+    if body.password is not None:
+        check_new_password(services, caller)
     user = update_user(
         services,
         caller.user_id,

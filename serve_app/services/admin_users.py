@@ -8,7 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import users
+from cluster.db.queries import sync_changes, users
 from cluster.db.tables.album import Album
 from cluster.db.tables.user import User
 from cluster.errors import BadRequest, Forbidden
@@ -72,6 +72,8 @@ def restore_account(services: Services, user_id: str) -> User:
             raise BadRequest("The account is being removed")
         user.deleted_at, user.status, user.updated_at = None, ACTIVE, services.clock.now()
         _set_albums_deleted(session, user_id, None)
+        session.flush()
+        sync_changes.share_anew(session, user_id)
     return user
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, assets, shared_links, stacks
-from cluster.db.tables.album import Album
+from cluster.db.queries import access, albums, assets, shared_links, stacks
+from cluster.db.queries.access import EDITOR, OWNER
 from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.upsert import upsert
 from cluster.errors import BadRequest
@@ -47,10 +47,12 @@ def copy_asset_details(
         both = {asset.id: asset for asset, _ in found}
         if len(both) < 2:
             raise no_access("asset.copy")
-        _copy(services, session, both[source_id], both[target_id], what)
+        _copy(services, session, caller, both[source_id], both[target_id], what)
 
 
-def _copy(services: Services, session: Session, source: Asset, target: Asset, what: Collection[Copied]) -> None:
+def _copy(
+    services: Services, session: Session, caller: Caller, source: Asset, target: Asset, what: Collection[Copied]
+) -> None:
     now = services.clock.now()
     if Copied.FAVORITE in what:
         target.is_favorite = source.is_favorite
@@ -58,9 +60,9 @@ def _copy(services: Services, session: Session, source: Asset, target: Asset, wh
     session.flush()
     locked = assets.LOCKED in (source.visibility, target.visibility)  # what is locked is in nothing that others see
     if Copied.ALBUMS in what and not locked:
-        _copy_albums(services, session, source.id, target.id)
+        _copy_albums(services, session, caller, source.id, target.id)
     if Copied.SHARED_LINKS in what and not locked:
-        for link_id in shared_links.links_with(session, source.id):
+        for link_id in shared_links.links_with(session, caller.user_id, source.id):
             shared_links.add_to_link(session, link_id, [target.id])
     if Copied.STACK in what and source.stack_id is not None and not locked:
         _join_stack(services, session, source, target)
@@ -68,10 +70,13 @@ def _copy(services: Services, session: Session, source: Asset, target: Asset, wh
         _copy_sidecar(services, session, source.id, target)
 
 
-def _copy_albums(services: Services, session: Session, source_id: str, target_id: str) -> None:
+def _copy_albums(services: Services, session: Session, caller: Caller, source_id: str, target_id: str) -> None:
     now = services.clock.now()
     for album_id in sorted(albums.albums_with(session, [source_id])):
-        album = session.get_one(Album, album_id)
+        found = access.album_for(session, caller, album_id)
+        if found is None or found[1] not in (OWNER, EDITOR):
+            continue
+        album = found[0]
         albums.add_to_album(session, album_id, [target_id], now)
         album.updated_at = now
         session.flush()

@@ -59,21 +59,21 @@ def _lies_inside(box: FaceBox) -> bool:
     )
 
 
-def reassign_face(services: Services, user_id: str, person_id: str, face_id: str) -> Person:
+def reassign_face(services: Services, caller: Caller, person_id: str, face_id: str) -> Person:
     """The face is this person's from now on. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        person = require_person(session, user_id, person_id, "person.update")
-        face = people.face_of(session, user_id, face_id)
+        person = require_person(session, caller.user_id, person_id, "person.update")
+        face = people.face_of(session, caller.user_id, face_id, with_locked=caller.elevated)
         if face is None:
             raise no_access("face.update")
         give_faces(services, session, person, [face])
         return person
 
 
-def delete_face(services: Services, user_id: str, face_id: str, *, force: bool) -> None:
+def delete_face(services: Services, caller: Caller, face_id: str, *, force: bool) -> None:
     """Without `force` its row stays, so that no model finds it again. Raises BadRequest. Blocks."""
     with services.database.session(durable=True) as session:
-        face = people.face_of(session, user_id, face_id)
+        face = people.face_of(session, caller.user_id, face_id, with_locked=caller.elevated)
         if face is None:
             raise no_access("face.delete")
         faceless: Sequence[str] = sorted(people.shown_by(session, [face_id]))

@@ -38,13 +38,13 @@ class HeldQueues:
             counts = self._services.store.counts(session)
         held = {queue for queue, found in counts.items() if self._is_held(found)}
         self._since = {queue: self._since.get(queue, now) for queue in held}
-        if self._told is None:  # what another controller told is not known here
-            self._told = set(QueueName)
-        over = self._told - held
-        due = {queue for queue, since in self._since.items() if now - since >= PATIENCE} - self._told
+        # what another controller told is not known here: what nobody has read yet is not told twice
+        told = set() if self._told is None else self._told
+        over = (set(QueueName) if self._told is None else told) - held
+        due = {queue for queue, since in self._since.items() if now - since >= PATIENCE} - told
         if over or due:
             self._write(over, {queue: counts[queue] for queue in due}, now)
-        self._told = (self._told - over) | due
+        self._told = (told - over) | due
 
     def _is_held(self, found: QueueCounts) -> bool:
         waits = found.waiting or found.delayed

@@ -11,6 +11,7 @@ from cluster.queue.job import NewEvent
 from serve_app.deps import Services
 from serve_app.services.albums import tell_members
 from serve_app.services.people import choose_faces
+from tasks.jobs.delete_files import delete_files
 
 
 def lock_away(services: Services, session: Session, owner_id: str, ids: Sequence[str]) -> None:
@@ -27,4 +28,6 @@ def lock_away(services: Services, session: Session, owner_id: str, ids: Sequence
     if stacks.leave_stacks(session, ids, now):
         services.store.emit(session, [NewEvent("stack_update", owner_id, {})])
     if shown := people.shown_in(session, ids):
+        if pictures := people.hide_pictures(session, shown):
+            services.store.enqueue(session, [delete_files(pictures)])
         choose_faces(services, session, sorted(shown))

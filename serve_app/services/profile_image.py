@@ -6,7 +6,6 @@ What is kept is a small JPEG that we made, never the file that came: that one go
 import logging
 import sys
 import tempfile
-import threading
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -30,8 +29,6 @@ log = logging.getLogger(__name__)
 
 FIELD = "file"
 DRAW_TIMEOUT_S = 30.0
-_DRAWING = threading.BoundedSemaphore(2)
-"""So many are drawn at once in a process: each may take as much memory as its limits let it."""
 
 
 class ProfileImageUpload:
@@ -93,8 +90,7 @@ class ReceivedPicture:
         """As a small JPEG. Raises BadRequest for what is no picture."""
         command = [sys.executable, "-m", "tasks.media.profile_picture", self._file.name, self._name]
         try:
-            with _DRAWING:
-                return run_program(command, timeout_s=DRAW_TIMEOUT_S).stdout
+            return run_program(command, timeout_s=DRAW_TIMEOUT_S).stdout
         except (ProgramFailed, ProgramTimeout) as error:
             log.warning("no profile picture from %s: %s", self._name, error)
             raise BadRequest("The picture cannot be read") from error

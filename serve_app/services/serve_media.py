@@ -55,7 +55,7 @@ def thumbnail(
             return ThumbnailSize.PREVIEW
     if path is None:
         raise NotFound("Asset media not found")
-    name = PurePath(source.original_file_name).stem + f"_{size.value}" + PurePath(path).suffix
+    name = _stem(source, caller) + f"_{size.value}" + PurePath(path).suffix
     return _served(services, source, path, name)
 
 
@@ -71,8 +71,10 @@ def playback(services: Services, caller: Caller, asset_id: str) -> ServedFile:
     source = _source(services, caller, asset_id, "asset.view")
     if source.type != assets.VIDEO:
         raise NotFound("Asset is not a video")
-    path = source.files.get("encoded_video") or source.original_path
-    return _served(services, source, path, PurePath(source.original_file_name).stem + PurePath(path).suffix)
+    path = source.files.get("encoded_video") or (None if _is_bare(caller) else source.original_path)
+    if path is None:  # the original would tell
+        raise NotFound("Asset media not found")
+    return _served(services, source, path, _stem(source, caller) + PurePath(path).suffix)
 
 
 def _source(services: Services, caller: Caller, asset_id: str, permission: str) -> MediaSource:
@@ -85,6 +87,14 @@ def _source(services: Services, caller: Caller, asset_id: str, permission: str) 
     if source is None:
         raise no_access(permission)
     return source
+
+
+def _is_bare(caller: Caller) -> bool:
+    return caller.link is not None and not caller.link.metadata
+
+
+def _stem(source: MediaSource, caller: Caller) -> str:
+    return source.asset_id if _is_bare(caller) else PurePath(source.original_file_name).stem
 
 
 def _derived(source: MediaSource, kind: str, edited: bool) -> str | None:

@@ -1,5 +1,6 @@
 """Acknowledgements: a device says up to where it has what it was told. Source: Immich's published API, `/sync/ack`."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from cluster.db.tables.sync import SyncCheckpoint
 from cluster.errors import BadRequest, Forbidden
 from serve_app.deps import Caller, Services
 
+_PLACE = r"[0-9]{1,18}\.-?[0-9]{1,18}"
 COMPLETE = "complete"
 """In place of a row's place: all that had to be made up for was told."""
 
@@ -103,6 +105,9 @@ class Ack:
         if kind not in TYPES:
             raise BadRequest(f"Invalid ack type: {kind}")
         place, _, extra = rest.partition("|")
+        wanted = r"[0-9]{1,14}" if kind == SyncType.SYNC_COMPLETE_V1 else rf"(?:{_PLACE}|{COMPLETE})?"
+        if not re.fullmatch(_PLACE, place) or not re.fullmatch(wanted, extra):
+            raise BadRequest(f"Invalid ack: {text}")
         try:
             return cls(SyncType(kind), read_place(place), extra)
         except ValueError:

@@ -21,6 +21,7 @@ from cluster.db.queries.sync_changes import (
     Span,
     changes_in,
     horizon,
+    shared_albums,
     visible_albums,
     visible_partners,
 )
@@ -259,9 +260,17 @@ def _is_shown(face: Mapping[str, Any]) -> bool:
 def albums(kind: SyncType) -> Feed:
     def feed(told: Told) -> Iterator[Page]:
         yield from told.deleted(T.ALBUM_DELETE_V1, Entity.ALBUM_ACCESS, [told.user_id])
-        yield from told.since(kind, Entity.ALBUM, told.albums, sync_rows.albums)
+        shared = shared_albums(told.user_id, told.before)
+        for page in told.since(kind, Entity.ALBUM, shared, sync_rows.albums):
+            yield [_gone_with_its_owner(line) for line in page]
 
     return feed
+
+
+def _gone_with_its_owner(line: Line) -> Line:
+    """An album of an account that is deleted is no album, until the account is restored."""
+    put_away = line.data is not None and line.data["deleted_at"] is not None
+    return replace(line, type=T.ALBUM_DELETE_V1, data=line.key) if put_away else line
 
 
 def in_albums(entity: Entity, load: Load, upsert: SyncType, delete: SyncType, backfill: SyncType) -> Feed:

@@ -94,8 +94,8 @@ def _checked(session: Session, caller: Caller, asked: TimelineRequest) -> Timeli
         tag = session.get(Tag, wanted.tag_id)
         if tag is None or tag.owner_id != user_id:
             raise no_access("tag.read")
-    if wanted.favorite is not None and wanted.owner_id is None:
-        wanted = replace(wanted, owner_id=user_id)  # what others like is their own affair
+    if (wanted.favorite is not None or wanted.trashed) and wanted.owner_id is None:
+        wanted = replace(wanted, owner_id=user_id)  # what others like or threw away is their own affair
     archived = wanted.visibility in (None, ARCHIVE)
     if asked.with_partners and (archived or wanted.trashed or wanted.favorite is not None):
         raise BadRequest("withPartners is only supported for non-archived, non-trashed, non-favorited assets")

@@ -64,7 +64,7 @@ def update_asset(
         asset, exif = found[0]
         now = services.clock.now()
         if not isinstance(changes.live_photo_video_id, Unchanged):
-            _relink(services, session, asset, changes.live_photo_video_id, now)
+            _relink(services, session, caller, asset, changes.live_photo_video_id, now)
         exif, locked = apply_changes(session, asset, exif, changes, now)
         if locked:
             services.store.enqueue(session, [sidecar_write(asset_id)])
@@ -134,14 +134,16 @@ def _shifted(taken_at: datetime, shift: timedelta) -> datetime:
         raise BadRequest(f"dateTimeRelative leads from {taken_at:%Y} out of the years 1 to 9999") from error
 
 
-def _relink(services: Services, session: Session, photo: Asset, video_id: str | None, now: datetime) -> None:
+def _relink(
+    services: Services, session: Session, caller: Caller, photo: Asset, video_id: str | None, now: datetime
+) -> None:
     """Give the photo its moving part, or (None) take it away: the former one then stands alone again."""
     if video_id is not None:
-        video = check_motion_part(session.get(Asset, video_id), photo.owner_id)
+        video = check_motion_part(session, video_id, photo.owner_id, with_locked=caller.elevated)
         if hide_motion_part(video, now):
             services.store.emit(session, [NewEvent("asset_hidden", photo.owner_id, {"asset_id": video_id})])
     former = session.get(Asset, photo.live_photo_video_id) if photo.live_photo_video_id is not None else None
-    if former is not None and former.id != video_id:
+    if former is not None and former.id != video_id and former.visibility == assets.HIDDEN:
         former.visibility, former.updated_at = photo.visibility, now
         job = JobName.ASSET_GENERATE_THUMBNAILS
         services.store.enqueue(session, [asset_job(job, former.id, notify=True, priority=Priority.PERSON_WAITS)])

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, true
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -211,8 +211,8 @@ class Upload:
         }
 
     def _hide_motion_part(self, session: Session, video_id: str, now: datetime) -> None:
-        video = session.get(Asset, video_id)
-        if hide_motion_part(check_motion_part(video, self._user_id), now):
+        video = check_motion_part(session, video_id, self._user_id)
+        if hide_motion_part(video, now):
             self._services.store.emit(session, [NewEvent("asset_hidden", self._user_id, {"asset_id": video_id})])
 
 
@@ -238,9 +238,11 @@ def hide_motion_part(video: Asset, now: datetime) -> bool:
     return True
 
 
-def check_motion_part(video: Asset | None, user_id: str) -> Asset:
-    """`video`, if it can be the moving part of this user's photo. Raises BadRequest."""
-    if video is None:
+def check_motion_part(session: Session, video_id: str, user_id: str, *, with_locked: bool = False) -> Asset:
+    """The video, if it can be the moving part of this user's photo. Raises BadRequest."""
+    video = session.get(Asset, video_id)
+    unlocked = true() if with_locked else assets.unlocked()
+    if video is None or not assets.ids_where(session, [video_id], [unlocked]):
         raise BadRequest("Live photo video not found")
     if video.type != assets.VIDEO:
         raise BadRequest("Live photo video must be a video")

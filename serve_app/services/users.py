@@ -7,8 +7,9 @@ from sqlalchemy.exc import IntegrityError
 
 from cluster.db.queries import system, users
 from cluster.db.tables.user import User
-from cluster.errors import BadRequest
+from cluster.errors import BadRequest, Forbidden
 from serve_app.deps import Caller, Services
+from serve_app.permissions import covers
 from serve_app.services.passwords import hash_password
 
 
@@ -32,6 +33,16 @@ def visible_users(services: Services, caller: Caller) -> list[User]:
     with services.database.reader() as session:
         everybody = system.read_config(session, services.settings).server.public_users or caller.is_admin
         return [user for user in users.all_users(session) if everybody or user.id == caller.user_id]
+
+
+def check_new_password(services: Services, caller: Caller) -> None:
+    """A password that is set without saying the one before would open what a PIN code locks, and make a key a login.
+    Raises Forbidden."""
+    if caller.permissions is not None and not covers(caller.permissions, "auth.changePassword"):
+        raise Forbidden("Missing required permission: auth.changePassword")
+    user = get_user(services, caller.user_id)
+    if user.pin_code and not caller.elevated and not user.should_change_password:
+        raise Forbidden("Unlock the session by its PIN code, or change the password by saying the one before")
 
 
 def update_user(

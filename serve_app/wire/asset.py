@@ -4,6 +4,7 @@ Ids are checked on the way in alone.
 """
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 
 from cluster.db.queries.asset_details import AssetDetails
 from cluster.db.queries.stacks import StackFacts
@@ -85,6 +86,15 @@ def _rating(rating: int) -> int:
     return rating
 
 
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        to_json([[[[value]]]])  # as deep as an answer holds it
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (PydanticSerializationError, ValueError):
+        raise PydanticCustomError("json", "Invalid input: no JSON that can be stored") from None
+    return value
+
+
 def _unless_empty(text: Any) -> Any:
     # A form cannot leave out a field that it shows; clients then send it empty.
     return None if text == "" else text
@@ -103,8 +113,8 @@ DurationMs = Annotated[int, Field(ge=0, le=2**53 - 1)]
 class MetadataItem(Wire):
     """One thing that a client wants remembered."""
 
-    key: Annotated[PlainText, Field(min_length=1)]
-    value: dict[str, Any]
+    key: Annotated[PlainText, Field(min_length=1, max_length=255)]
+    value: Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
 class UploadForm(Wire):
@@ -301,7 +311,7 @@ class MetadataKeyOfAsset(Wire):
     """What to forget."""
 
     asset_id: Uuid
-    key: Annotated[PlainText, Field(min_length=1)]
+    key: Annotated[PlainText, Field(min_length=1, max_length=255)]
 
 
 class DeleteMetadataOfMany(Wire):

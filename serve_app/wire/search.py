@@ -62,12 +62,16 @@ def _checksum(text: str) -> str:
     return text
 
 
+Some = Annotated[list[WireId], Field(max_length=500)]
+"""Each is a condition, and SQLite bears a thousand."""
+
+
 class Filters(Wire):
     """What every search takes."""
 
-    album_ids: list[WireId] = NOT_GIVEN
-    person_ids: list[WireId] = NOT_GIVEN
-    tag_ids: list[WireId] | None = NOT_GIVEN
+    album_ids: Some = NOT_GIVEN
+    person_ids: Some = NOT_GIVEN
+    tag_ids: Some | None = NOT_GIVEN
     library_id: WireId | None = NOT_GIVEN
     city: PlainText | None = NOT_GIVEN
     state: PlainText | None = NOT_GIVEN

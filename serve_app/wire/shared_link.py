@@ -26,7 +26,7 @@ class LinkFields(Wire):
     expires_at: Date | None = None
     password: PlainText | None = None
     show_metadata: StrictBool = True
-    slug: PlainText | None = None
+    slug: Annotated[PlainText, Field(max_length=255)] | None = None
     start_offset_ms: Milliseconds | None = None
     start_page_id: WireId | None = None
 

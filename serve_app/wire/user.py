@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.user import User
@@ -38,12 +38,12 @@ class AvatarColor(StrEnum):
 
 def _folder_name(label: str) -> str | None:
     # It becomes a folder's name, so it may not climb or hide.
-    return re.sub(r"[/\\?<>:*|\"\x00-\x1f\x7f.]", "", label).strip() or None
+    return re.sub(r"[/\\?<>:*|\"\x00-\x1f\x7f.\ud800-\udfff]", "", label).strip() or None
 
 
 Email = Annotated[PlainText, StringConstraints(max_length=320), AfterValidator(_email)]
 """In lower case from here on."""
-StorageLabel = Annotated[PlainText, AfterValidator(_folder_name)]
+StorageLabel = Annotated[StrictStr, AfterValidator(_folder_name)]
 NotEmpty = Annotated[PlainText, Field(min_length=1)]
 NewPassword = Annotated[PlainText, Field(min_length=8)]
 PinCode = Annotated[PlainText, AfterValidator(like(r"^\d{6}$"))]

@@ -214,3 +214,43 @@ def test_the_moving_part_of_a_locked_photo_is_locked_with_it(library: Library) -
     assert refused(library.closed, "GET", f"/assets/{video}/video/playback")[0] == 400
     assert library.opened.get(f"/assets/{video}").status_code == 200
     assert in_month(library.opened, "&visibility=locked") == {photo}
+
+
+def test_a_locked_video_is_nobodys_moving_part_and_so_never_unlocked_by_unlinking(library: Library) -> None:
+    photo, video = library.add(), library.add(type="VIDEO")
+    library.hide(video)
+    for caller in (library.closed, library.closed.with_key("asset.update", "asset.read")):
+        assert caller.put(f"/assets/{photo}", {"livePhotoVideoId": video}).status_code == 400
+        assert caller.put(f"/assets/{photo}", {"livePhotoVideoId": None}).status_code == 200
+        assert caller.get(f"/assets/{video}").status_code == 400
+    assert library.opened.get(f"/assets/{video}").json()["visibility"] == "locked"
+
+
+def test_the_moving_part_of_a_locked_photo_is_in_no_album_and_in_no_list(library: Library) -> None:
+    bob = library.closed.other_user()
+    member = Caller(bob.get("/users/me").json()["id"], "")
+    video, photo = library.add(type="VIDEO"), library.add()
+    add_album(library.stack, library.owner, video, shared_with=member)
+    assert library.closed.put(f"/assets/{photo}", {"livePhotoVideoId": video}).status_code == 200
+    library.hide(photo)
+    for caller in (bob, library.closed):
+        assert caller.get(f"/assets/{video}").status_code == 400
+    assert library.closed.get("/assets/statistics?visibility=hidden").json()["total"] == 0
+    assert in_month(library.closed, "&visibility=hidden") == set()
+
+
+def test_a_new_password_without_the_old_one_does_not_open_what_is_locked(library: Library) -> None:
+    new = {"password": "another password"}
+    assert library.closed.put("/users/me", new).status_code == 403
+    assert library.closed.with_key("user.update").put("/users/me", new).status_code == 403
+    assert library.opened.put("/users/me", new).status_code == 200
+
+
+def test_faces_in_locked_pictures_are_left_alone(library: Library) -> None:
+    secret = library.add()
+    person = add_person(library.stack, library.owner, "Ada", secret)
+    face = library.opened.get(f"/faces?id={secret}").json()[0]["id"]
+    library.hide(secret)
+    assert library.closed.put(f"/faces/{person}", {"id": face}).status_code == 400
+    assert library.closed.delete(f"/faces/{face}", json={"force": False}).status_code == 400
+    assert library.opened.delete(f"/faces/{face}", json={"force": False}).status_code == 204

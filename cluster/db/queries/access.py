@@ -13,7 +13,7 @@ from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import unindexed
-from cluster.db.queries.assets import ARCHIVE, LOCKED, TIMELINE, in_pages, owned_ids
+from cluster.db.queries.assets import ARCHIVE, TIMELINE, in_pages, owned_ids, unlocked
 from cluster.db.queries.partners import sharing_with
 from cluster.db.queries.shared_links import KnownLink
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
@@ -129,7 +129,7 @@ def _in_albums(user_id: str) -> Select[str]:
         .where(
             unindexed(AlbumAsset.album_id).in_(visible_albums(user_id)),  # few are asked for, and albums have many
             Asset.deleted_at.is_(None),
-            Asset.visibility != LOCKED,
+            unlocked(),
         )
     )
 
@@ -157,5 +157,4 @@ def _shown(session: Session, ways: Sequence[Select[str]], ids: Collection[str]) 
 
 def _moving(session: Session, seen: Select[str], ids: Collection[str]) -> set[str]:
     parts = seen.with_only_columns(Asset.live_photo_video_id).where(Asset.live_photo_video_id.in_(ids))
-    unlocked = select(Asset.id).where(Asset.id.in_(list(session.scalars(parts))), Asset.visibility != LOCKED)
-    return set(session.scalars(unlocked))
+    return set(session.scalars(select(Asset.id).where(Asset.id.in_(list(session.scalars(parts))), unlocked())))

@@ -204,6 +204,8 @@ def count_by_type(
         Asset.status != DELETED,
         Asset.visibility == visibility if visibility else Asset.visibility.in_([TIMELINE, ARCHIVE]),
     ]
+    if visibility == HIDDEN:
+        conditions.append(unlocked())
     if favorite is not None:
         conditions.append(Asset.is_favorite.is_(favorite))
     conditions.append(Asset.deleted_at.is_not(None) if trashed else Asset.deleted_at.is_(None))

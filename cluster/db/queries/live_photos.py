@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import unindexed
-from cluster.db.queries.assets import HIDDEN, IMAGE, VIDEO, with_checksum
+from cluster.db.queries.assets import HIDDEN, IMAGE, LOCKED, VIDEO, with_checksum
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif
 
@@ -42,7 +42,7 @@ def link_video(session: Session, photo_id: str, video_id: str, now: datetime) ->
     session.execute(delete(AlbumAsset).where(AlbumAsset.asset_id == video_id))
     stood = session.execute(
         update(Asset)
-        .where(Asset.id == video_id, Asset.visibility != HIDDEN)
+        .where(Asset.id == video_id, Asset.visibility.not_in([HIDDEN, LOCKED]))
         .values(visibility=HIDDEN, updated_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -51,7 +51,8 @@ def link_video(session: Session, photo_id: str, video_id: str, now: datetime) ->
 
 def show_video(session: Session, video_id: str, visibility: str, now: datetime) -> None:
     """The video stands alone again."""
-    session.execute(update(Asset).where(Asset.id == video_id).values(visibility=visibility, updated_at=now))
+    hidden = update(Asset).where(Asset.id == video_id, Asset.visibility == HIDDEN)
+    session.execute(hidden.values(visibility=visibility, updated_at=now))
 
 
 def same_content(session: Session, owner_id: str, checksum: bytes) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Select, case, delete, exists, func, insert, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text
@@ -237,12 +237,14 @@ def keep_person(session: Session, person_id: str) -> bool:
     return session.scalar(kept) is not None
 
 
-def face_of(session: Session, owner_id: str, face_id: str) -> AssetFace | None:
+def face_of(session: Session, owner_id: str, face_id: str, *, with_locked: bool = False) -> AssetFace | None:
     """The face, if it is in a picture of the user's; locked for change where the database can."""
     return session.scalar(
         select(AssetFace)
         .join(Asset, Asset.id == AssetFace.asset_id)
-        .where(AssetFace.id == face_id, Asset.owner_id == owner_id)
+        .where(
+            AssetFace.id == face_id, Asset.owner_id == owner_id, true() if with_locked else Asset.visibility != LOCKED
+        )
         .with_for_update(of=AssetFace)
     )
 
@@ -330,6 +332,16 @@ def shown_in(session: Session, asset_ids: Collection[str]) -> set[str]:
             select(Person.id).join(AssetFace, AssetFace.id == Person.face_asset_id).where(AssetFace.asset_id.in_(page))
         )
     }
+
+
+def hide_pictures(session: Session, person_ids: Collection[str]) -> list[str]:
+    """These people have no picture until it is made anew; returns the paths of what they had."""
+    paths: set[str] = set()
+    for page in in_pages(person_ids):
+        shown = Person.id.in_(page), Person.thumbnail_path != ""
+        paths.update(session.scalars(select(Person.thumbnail_path).where(*shown)))
+        session.execute(update(Person).where(*shown).values(thumbnail_path=""))
+    return sorted(paths)
 
 
 def show_by(session: Session, faces: Mapping[str, str | None], now: datetime) -> None:

@@ -88,7 +88,7 @@ def _markers(visibilities: list[str]) -> Select[*tuple[Any, ...]]:
 
 def _on_the_map_of(user_id: str, owner: ColumnElement[str], wanted: MarkerFilter) -> Iterator[ColumnElement[bool]]:
     yield owner == user_id
-    if wanted.shared_albums:
+    if wanted.shared_albums and wanted.favorite is None:
         yield Asset.id.in_(select(AlbumAsset.asset_id).where(AlbumAsset.album_id.in_(visible_albums(user_id))))
     if wanted.partners and wanted.favorite is None:
         yield and_(owner.in_(sharing_with(user_id)), Asset.visibility == TIMELINE)

@@ -110,7 +110,7 @@ def usual_s(session: Session, queue: QueueName, now_ms: int) -> float:
 def some_in_line(session: Session, queue: QueueName, waiting: int) -> list[InLine]:
     """Of the `waiting` jobs every so many, since those that came last may be of another kind; of a very long line, of
     its first part. Those at work where none waits."""
-    every = max(1, min(waiting, LOOKED_THROUGH) // SAMPLES)
+    every = max(1, min(waiting, LOOKED_THROUGH) // SAMPLES) | 1  # odd: a photo and its film come by turns
     return _in_line(session, queue, "waiting", every) or _in_line(session, queue, "active", 1)
 
 

@@ -56,9 +56,10 @@ def assets_of(session: Session, link_id: str) -> list[str]:
     return list(session.scalars(select(SharedLinkAsset.asset_id).where(SharedLinkAsset.link_id == link_id)))
 
 
-def links_with(session: Session, asset_id: str) -> list[str]:
-    """The ids of the links that name this asset."""
-    return list(session.scalars(select(SharedLinkAsset.link_id).where(SharedLinkAsset.asset_id == asset_id)))
+def links_with(session: Session, user_id: str, asset_id: str) -> list[str]:
+    """The ids of the user's links that name this asset."""
+    named = select(SharedLinkAsset.link_id).join(SharedLink, SharedLink.id == SharedLinkAsset.link_id)
+    return list(session.scalars(named.where(SharedLinkAsset.asset_id == asset_id, SharedLink.user_id == user_id)))
 
 
 def albums_with_link(session: Session, album_ids: Collection[str]) -> set[str]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from cluster.db.tables.album import Album, AlbumUser
+from cluster.db.tables.partner import Partner
 from cluster.db.tables.sync import SyncChange
 from cluster.db.tables.sync_triggers import Entity
 
@@ -72,9 +74,15 @@ def changes_in(
     return [Change(Place(row.tx, row.seq), row.key, row.scope) for row in session.execute(found)]
 
 
-def visible_albums(user_id: str, before: Place) -> Select[Any]:
-    """The ids of albums that the user sees, and saw at `before`."""
+def shared_albums(user_id: str, before: Place) -> Select[Any]:
+    """The ids of albums that the user has, and had at `before`: also of accounts that are deleted."""
     return _open_to(user_id, Entity.ALBUM_ACCESS, before)
+
+
+def visible_albums(user_id: str, before: Place) -> Select[Any]:
+    """The ids of those that the user sees."""
+    put_away = select(Album.id).where(Album.deleted_at.is_not(None))
+    return shared_albums(user_id, before).where(func.substr(SyncChange.key, 1, _ID_CHARACTERS).not_in(put_away))
 
 
 def visible_partners(user_id: str, before: Place) -> Select[Any]:
@@ -89,6 +97,17 @@ def _open_to(user_id: str, access: Entity, before: Place) -> Select[Any]:
         SyncChange.deleted_at.is_(None),
         *_within(Span(BEGINNING, before)),
     )
+
+
+def share_anew(session: Session, user_id: str) -> None:
+    """An account is back, and so is what it shared: written anew, so that devices are told of all of it, which they had
+    passed by as gone."""
+    its_albums = AlbumUser.album_id.in_(select(Album.id).where(Album.owner_id == user_id))
+    for table, shared in ((Partner, Partner.shared_by_id == user_id), (AlbumUser, its_albums)):
+        rows = [dict(row) for row in session.execute(select(*table.__table__.columns).where(shared)).mappings()]
+        session.execute(delete(table).where(shared).execution_options(synchronize_session=False))
+        if rows:
+            session.execute(insert(table), rows)
 
 
 def prune_deleted(session: Session, before: datetime, limit: int) -> int:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from cluster.db.queries import access
-from cluster.db.queries.assets import LOCKED
+from cluster.db.queries.assets import unlocked
 from cluster.db.queries.sync_changes import Place, visible_albums
 from cluster.db.tables.album import Album, AlbumAsset, AlbumUser
 from cluster.db.tables.asset import Asset, AssetExif, AssetMetadata
@@ -88,7 +88,7 @@ faces = _by_id(AssetFace.id, _FACE)
 people = _by_id(Person.id, _PERSON)
 stacks = _by_id(Stack.id, _STACK)
 memories = _by_id(Memory.id, _MEMORY)
-albums = _by_id(Album.id, _ALBUM)
+albums = _by_id(Album.id, (*_ALBUM, Album.deleted_at))
 
 
 def metadata(session: Session, keys: Sequence[str]) -> Rows:
@@ -165,5 +165,5 @@ def _seen_by_others(
     else:
         favorite = case((mine, Asset.is_favorite), else_=false()).label("is_favorite")
         found, key = select(*(column for column in _ASSET if column is not Asset.is_favorite), favorite), "id"
-    found = found.where(Asset.id.in_(ids), or_(mine, Asset.visibility != LOCKED), *conditions)
+    found = found.where(Asset.id.in_(ids), or_(mine, unlocked()), *conditions)
     return {row[key]: row for row in session.execute(found).mappings()}

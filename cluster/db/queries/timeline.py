@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cluster.db.dialects import month_of, unindexed
 from cluster.db.queries.asset_search import assets_with_person, assets_with_tag
-from cluster.db.queries.assets import ARCHIVE, TIMELINE, TRASHED, in_pages
+from cluster.db.queries.assets import ARCHIVE, HIDDEN, TIMELINE, TRASHED, in_pages, unlocked
 from cluster.db.tables.album import AlbumAsset
 from cluster.db.tables.asset import Asset, AssetExif
 from cluster.db.tables.stack import Stack
@@ -149,6 +149,8 @@ def _conditions(wanted: TimelineFilter, leaves_few: bool = False) -> Iterator[Co
         yield Asset.visibility.in_([TIMELINE, ARCHIVE])
     else:
         yield Asset.visibility == wanted.visibility
+    if wanted.visibility == HIDDEN:
+        yield unlocked()
     if wanted.trashed:
         yield Asset.deleted_at.is_not(None)
         yield Asset.status == TRASHED

@@ -75,14 +75,14 @@ def database(sqlite_database_url: str) -> Iterator[Database]:
         *[
             pytest.param(
                 lambda session, link=link: access.ids_in_link(session, link, IDS),
-                {BY_ID, BY_MOVING_PART},
+                {BY_ID, BY_MOVING_PART, OF_LOCKED},
                 id=f"what a link shows, of an album: {link.album_id is not None}",
             )
             for link in (link_to(None), link_to(OTHER))
         ],
         pytest.param(
             lambda session: access.shared_ids(session, Caller(USER, is_admin=False), IDS),
-            {BY_ID, BY_MOVING_PART},
+            {BY_ID, BY_MOVING_PART, OF_LOCKED},
             id="what is shown",
         ),
         pytest.param(
