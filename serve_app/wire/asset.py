@@ -18,6 +18,7 @@ from pydantic import (
     Json,
     StrictBool,
     StrictInt,
+    StrictStr,
     WithJsonSchema,
     model_validator,
 )
@@ -34,7 +35,7 @@ from serve_app.services.get_asset import SeenAsset
 from serve_app.services.run_asset_jobs import AssetJob
 from serve_app.services.update_asset import AssetChanges
 from serve_app.services.upload import UploadDetails, Uploaded
-from serve_app.wire.common import PlainText, WhenKnown, Wire, WireTime
+from serve_app.wire.common import STORABLE, PlainText, WhenKnown, Wire, WireTime
 from serve_app.wire.person import PersonResponse, person_response
 from serve_app.wire.tag import TagResponse, tag_response
 from tasks.media.formats import mime_type
@@ -113,7 +114,7 @@ DurationMs = Annotated[int, Field(ge=0, le=2**53 - 1)]
 class MetadataItem(Wire):
     """One thing that a client wants remembered."""
 
-    key: Annotated[PlainText, Field(min_length=1, max_length=255)]
+    key: Annotated[StrictStr, Field(min_length=1, max_length=255), STORABLE]
     value: Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
@@ -188,7 +189,7 @@ class ChangeableFields(Wire):
     longitude: Longitude = 0
     rating: Rating | None = None
     description: PlainText = ""
-    lens_model: Annotated[PlainText, Field(min_length=1)] | None = None
+    lens_model: Annotated[StrictStr, Field(min_length=1), STORABLE] | None = None
 
     @model_validator(mode="after")
     def _position_is_whole(self) -> Self:
@@ -311,7 +312,7 @@ class MetadataKeyOfAsset(Wire):
     """What to forget."""
 
     asset_id: Uuid
-    key: Annotated[PlainText, Field(min_length=1, max_length=255)]
+    key: Annotated[StrictStr, Field(min_length=1, max_length=255), STORABLE]
 
 
 class DeleteMetadataOfMany(Wire):

@@ -74,7 +74,10 @@ WireTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str)]
 WireId = Annotated[StrictStr, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 """Ids in paths and bodies: a value that is no UUID of version 4 is a validation error."""
 
-PlainText = Annotated[StrictStr, AfterValidator(_without_nul)]
+STORABLE = AfterValidator(_without_nul)
+"""After what bounds a text's length, whose message else speaks of a list."""
+
+PlainText = Annotated[StrictStr, STORABLE]
 """Text that a database can hold."""
 
 WhenKnown = Annotated[Value | None, Field(exclude_if=_is_none)]

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StrictStr
 
 from cluster.db.queries.job_details import Attempt, EndedJob, FailedJob, RunningJob
 from cluster.names import JobName, QueueName
-from serve_app.wire.common import PlainText, WhenKnown, Wire, WireId, WireTime
+from serve_app.wire.common import STORABLE, WhenKnown, Wire, WireId, WireTime
 
-ShortText = Annotated[PlainText, Field(max_length=200)]
+ShortText = Annotated[StrictStr, Field(max_length=200), STORABLE]
 
 
 class RunningSeen(Wire):

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
 from cluster.db.queries.libraries import LibraryStatistics
 from cluster.db.tables.asset import Library
-from serve_app.wire.common import LARGEST, PlainText, WhenKnown, Wire, WireId, WireTime
+from serve_app.wire.common import LARGEST, STORABLE, PlainText, WhenKnown, Wire, WireId, WireTime
 
 MOST_ITEMS = 128
 
@@ -32,7 +32,7 @@ def _distinct(texts: list[str]) -> list[str]:
 
 
 Texts = Annotated[list[PlainText], Field(max_length=MOST_ITEMS), AfterValidator(_distinct)]
-Name = Annotated[PlainText, Field(min_length=1)]
+Name = Annotated[StrictStr, Field(min_length=1), STORABLE]
 
 
 class NewLibrary(Wire):

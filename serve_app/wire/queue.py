@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, StrictBool, WithJsonSchema
+from pydantic import AwareDatetime, Field, StrictBool, StrictStr, WithJsonSchema
 
 from cluster.names import OWN_JOBS, JobName, QueueName
 from cluster.queue.states import JobState
 from cluster.queue.store import JobRecord, QueueCounts
-from serve_app.wire.common import PlainText, Wire
+from serve_app.wire.common import STORABLE, Wire
 
 
 class Command(StrEnum):
@@ -44,7 +44,7 @@ class QueueUpdate(Wire):
     """What is to change of a queue. `reason` and `until` go with a pause; Immich has neither."""
 
     is_paused: StrictBool | None = None
-    reason: Annotated[PlainText, Field(max_length=200)] = ""
+    reason: Annotated[StrictStr, Field(max_length=200), STORABLE] = ""
     until: AwareDatetime | None = None
 
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from cluster.db.tables.user import Session
-from serve_app.wire.common import LARGEST, PlainText, WhenKnown, Wire, WireTime
+from serve_app.wire.common import LARGEST, STORABLE, PlainText, WhenKnown, Wire, WireTime
 
 
 class NewSession(Wire):
@@ -13,7 +13,7 @@ class NewSession(Wire):
 
     duration: Annotated[StrictInt, Field(ge=1, le=LARGEST)] | None = None
     device_type: PlainText = ""
-    device_os: Annotated[PlainText, Field(alias="deviceOS")] = ""
+    device_os: Annotated[StrictStr, Field(alias="deviceOS"), STORABLE] = ""
 
 
 class SessionUpdate(Wire):

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from serve_app.services.outcomes import Outcome
 from serve_app.services.shared_links import NewLink, SeenLink
 from serve_app.wire.album import AlbumResponse, album_response
 from serve_app.wire.asset import AssetResponse, Date, bare_asset, parse_date, seen_asset
-from serve_app.wire.common import LARGEST, PlainText, WhenKnown, Wire, WireId, WireTime
+from serve_app.wire.common import LARGEST, STORABLE, PlainText, WhenKnown, Wire, WireId, WireTime
 
 LinkType = Literal["ALBUM", "INDIVIDUAL"]
 Milliseconds = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
@@ -26,7 +26,7 @@ class LinkFields(Wire):
     expires_at: Date | None = None
     password: PlainText | None = None
     show_metadata: StrictBool = True
-    slug: Annotated[PlainText, Field(max_length=255)] | None = None
+    slug: Annotated[StrictStr, Field(max_length=255), STORABLE] | None = None
     start_offset_ms: Milliseconds | None = None
     start_page_id: WireId | None = None
 

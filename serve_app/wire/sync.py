@@ -9,12 +9,12 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StrictBool
+from pydantic import BeforeValidator, Field, StrictBool, StrictStr
 from pydantic_core import to_json
 
 from serve_app.services.sync_acks import SyncType
 from serve_app.services.sync_stream import Line
-from serve_app.wire.common import PlainText, Wire, WireTime
+from serve_app.wire.common import STORABLE, PlainText, Wire, WireTime
 from serve_app.wire.preferences import preferences
 
 T = SyncType
@@ -69,7 +69,7 @@ class SyncAck(Wire):
 class SyncAckSet(Wire):
     """What a device has."""
 
-    acks: Annotated[list[Annotated[PlainText, Field(max_length=256)]], Field(max_length=1000)]
+    acks: Annotated[list[Annotated[StrictStr, Field(max_length=256), STORABLE]], Field(max_length=1000)]
 
 
 class SyncAckDelete(Wire):

@@ -3,13 +3,13 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.tag import Tag
 from serve_app.services.tags import SeenTag, TagChanges
 from serve_app.services.update_asset import UNCHANGED
-from serve_app.wire.common import PlainText, WhenKnown, Wire, WireId, WireTime
+from serve_app.wire.common import STORABLE, PlainText, WhenKnown, Wire, WireId, WireTime
 
 _COLOR = re.compile(r"#?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})")
 
@@ -25,7 +25,7 @@ def _unless_empty(text: Any) -> Any:
 
 
 Color = Annotated[Annotated[PlainText, AfterValidator(_color)] | None, BeforeValidator(_unless_empty)]
-Description = Annotated[PlainText, Field(max_length=2000)]
+Description = Annotated[StrictStr, Field(max_length=2000), STORABLE]
 
 
 class TagResponse(Wire):
@@ -45,7 +45,7 @@ class TagResponse(Wire):
 class NewTag(Wire):
     """A tag to make."""
 
-    name: Annotated[PlainText, Field(min_length=1)]
+    name: Annotated[StrictStr, Field(min_length=1), STORABLE]
     parent_id: WireId | None = None
     color: Color = None
     description: Description | None = None
@@ -54,7 +54,7 @@ class NewTag(Wire):
 class TagUpdate(Wire):
     """What is to change of a tag; what is not named stays."""
 
-    name: Annotated[PlainText, Field(min_length=1, max_length=200)] = ""
+    name: Annotated[StrictStr, Field(min_length=1, max_length=200), STORABLE] = ""
     color: Color = None
     description: Description | None = None
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, St
 from pydantic_core import PydanticCustomError
 
 from cluster.db.tables.user import User
-from serve_app.wire.common import LARGEST, PlainText, Wire, WireTime, like
+from serve_app.wire.common import LARGEST, STORABLE, PlainText, Wire, WireTime, like
 
 # Where HTML has it from: what a browser's e-mail field takes.
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -41,11 +41,11 @@ def _folder_name(label: str) -> str | None:
     return re.sub(r"[/\\?<>:*|\"\x00-\x1f\x7f.\ud800-\udfff]", "", label).strip() or None
 
 
-Email = Annotated[PlainText, StringConstraints(max_length=320), AfterValidator(_email)]
+Email = Annotated[StrictStr, StringConstraints(max_length=320), STORABLE, AfterValidator(_email)]
 """In lower case from here on."""
 StorageLabel = Annotated[StrictStr, AfterValidator(_folder_name)]
-NotEmpty = Annotated[PlainText, Field(min_length=1)]
-NewPassword = Annotated[PlainText, Field(min_length=8)]
+NotEmpty = Annotated[StrictStr, Field(min_length=1), STORABLE]
+NewPassword = Annotated[StrictStr, Field(min_length=8), STORABLE]
 PinCode = Annotated[PlainText, AfterValidator(like(r"^\d{6}$"))]
 Quota = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
 
