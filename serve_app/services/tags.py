@@ -142,6 +142,6 @@ def _seen(session: Session, found: Sequence[Tag]) -> list[SeenTag]:
 
 
 def _checked(name: str) -> str:
-    if "\0" in name or not tags.is_storable(name):
-        raise BadRequest(f"Tag name must have at most {tags.LONGEST_VALUE_BYTES} bytes and no null character")
+    if not tags.is_storable(name):
+        raise BadRequest(f"Tag name must have at most {tags.LONGEST_VALUE_BYTES} bytes")
     return name

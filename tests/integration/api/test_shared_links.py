@@ -22,6 +22,7 @@ from serve_app.deps import authenticate
 from tests.api_stack import WHEN, ApiStack, AppClient, Person
 from tests.checked_client import CheckedClient
 from tests.library_rows import NOON, add_album, add_asset, add_person, add_tag
+from tests.published_api import published_api
 
 MONTH = "2024-03-01"
 BARE = {
@@ -398,6 +399,38 @@ def test_an_upload_tells_and_takes_nothing_of_the_owners(
     assert upload(visitor, b"still", livePhotoVideoId=video).status_code == 400
     with stack.services.database.reader() as session:
         assert session.get_one(Asset, video).visibility == "timeline"
+
+
+def test_a_link_opens_no_other_route(stack: ApiStack, client: AppClient, photo: str, share: Share) -> None:
+    """Every route that we serve is asked; those that Immich opens to links take `key` and `slug` as queries."""
+    visitor = share(photo, allowUpload=True)
+    published = published_api()
+    if published is None:
+        pytest.skip("Immich's published description is not here")
+    opened = {
+        (method, path)
+        for path, operations in published["paths"].items()
+        for method, operation in operations.items()
+        if {"key", "slug"} <= {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+    }
+    described = client.get("/openapi.json").json()["paths"]
+    closed = 0
+    for path, operations in described.items():
+        for method in operations:
+            below = path.removeprefix("/api").replace("{asset_id}", "{id}").replace("{album_id}", "{id}")
+            if not path.startswith("/api/") or (method, below) in opened or _is_for_anybody(below):
+                continue
+            url = path.removeprefix("/api").replace("{", "").replace("}", "")
+            answer = visitor.ask(method.upper(), url)
+            assert (answer.status_code, answer.json()["message"]) == (403, "Forbidden"), (method, path, answer.text)
+            closed += 1
+    assert closed > 150
+
+
+def _is_for_anybody(path: str) -> bool:
+    open_to_all = ("/server/ping", "/server/version", "/server/features", "/server/config", "/server/media-types")
+    more = ("/server/version-history", "/auth/login", "/auth/admin-sign-up", "/docs", "/health")
+    return path in (*open_to_all, *more)
 
 
 def test_a_visitor_hears_no_events(stack: ApiStack, photo: str, share: Share) -> None:
