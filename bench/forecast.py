@@ -32,13 +32,12 @@ class Look:
 
 
 def look(client: ApiClient) -> tuple[Look, bool]:
-    """The whole's forecast is the work in all queues by the speed of all; also whether nothing is left."""
+    """Also whether nothing is left."""
     queues = client.call("GET", "/queue-activity")
-    unknown = any(queue["workLeftS"] is None for queue in queues)
-    work_s, speed = (sum(queue[key] or 0.0 for queue in queues) for key in ("workLeftS", "speed"))
+    whole = client.call("GET", "/queue-activity/all")
     ended = sum(sum(queue["perMinute"]) for queue in queues)
     idle = not any(queue["active"] + queue["waiting"] + queue["delayed"] for queue in queues)
-    return Look(time.monotonic(), ended, work_s / speed if speed > 0.01 and not unknown else None), idle
+    return Look(time.monotonic(), ended, whole["secondsLeft"]), idle
 
 
 def measure(assets: int, warm: bool, sent: bool = False) -> list[tuple[float, float | None, float]]:

@@ -9,7 +9,7 @@ from cluster.errors import NotAuthenticated
 from serve_app.deps import Caller, allow, authenticate, in_one_turn, services_of
 from serve_app.live import Live, Snapshot
 from serve_app.services.queue_activity import Observer
-from serve_app.wire.queue_activity import QueueActivity, all_activity
+from serve_app.wire.queue_activity import AllActivity, QueueActivity, all_activity, each_activity
 
 router = APIRouter(prefix="/queue-activity", include_in_schema=False)
 
@@ -20,12 +20,19 @@ Reader = Annotated[Caller, Depends(allow("queue.read", admin=True))]
 async def get_queue_activity(request: Request) -> Response:
     """Every queue: counts, throughput, how long it will still take."""
     observer = cast(Observer, request.app.state.observer)
+    return await in_one_turn(request, "queue.read", lambda *_: each_activity(observer.look()), admin=True)
+
+
+@router.get("/all", response_model=AllActivity)
+async def get_all_activity(request: Request) -> Response:
+    """How long all queues together will still take."""
+    observer = cast(Observer, request.app.state.observer)
     return await in_one_turn(request, "queue.read", lambda *_: all_activity(observer.look()), admin=True)
 
 
 @router.get("/stream", response_class=StreamingResponse)
 async def stream_queue_activity(request: Request, caller: Reader) -> StreamingResponse:
-    """The same as server-sent events: every queue first, then those that changed."""
+    """Both as server-sent events: every queue and all together first, then what changed."""
     services, live = services_of(request), cast(Live, request.app.state.live)
 
     def still_allowed() -> bool:
@@ -42,6 +49,8 @@ def live_queues(observer: Observer) -> Live:
     """What the streams of one app share."""
 
     def look() -> Snapshot:
-        return {queue.name: queue.model_dump(mode="json", by_alias=True) for queue in all_activity(observer.look())}
+        seen = observer.look()
+        parts = [*each_activity(seen), all_activity(seen)]
+        return {part.name: part.model_dump(mode="json", by_alias=True) for part in parts}
 
     return Live(look)

@@ -5,14 +5,18 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
 from cluster.db.queries import queue_activity
 from cluster.db.queries.queue_activity import InLine, Minute
-from cluster.names import QUEUE_OF_JOB, JobName, QueueName
-from cluster.queue.forecast import Prices, price_of, seconds_left, work_s
+from cluster.db.queries.system import read_config
+from cluster.names import QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
+from cluster.queue.forecast import Ends, Line, Prices, price_of, rates_of, whole_left_s, work_s
 from cluster.queue.store import QueueCounts
+from cluster.system_config import concurrency_of
 from serve_app.deps import Services
 from tasks.pipeline import BRANCHES, chain_behind
 
@@ -20,7 +24,8 @@ GRAPH_MINUTES = 30
 RATE_S = 20.0
 PRICED_FOR_S = 5.0
 """Prices and lines are read again after this long: they change slowly and cost more than the counts. A line that has
-become another meanwhile is read again at once, as what was first in it is no sample of the rest."""
+become another meanwhile is read again at once, as what was first in it is no sample of the rest; all lines are, when
+much work has gone from them: what one foretold may stand in another by then, unlike what that one had."""
 OTHER_LINE = 0.2
 MEGABYTE = 1e6
 FEW = 20
@@ -31,12 +36,13 @@ FEW = 20
 class Activity:
     """One queue as it moves; see `wire.queue_activity`. `work_left_s`: what one worker would take for what waits and
     runs, and for what will come from other queues' lines, None where nothing like it was measured yet; `speed`:
-    seconds of work done in a second, lately."""
+    seconds of work done in a second, lately; `at_once`: jobs that the workers may run at the same time."""
 
     counts: QueueCounts
     jobs_per_second: float
     work_left_s: float | None
     speed: float
+    at_once: int
     oldest_waiting_at: datetime | None
     per_minute: tuple[int, ...]
     failed_per_minute: tuple[int, ...]
@@ -44,29 +50,32 @@ class Activity:
     @property
     def seconds_left(self) -> float | None:
         """None while nothing moves, or nothing is left."""
-        if self.counts.paused or not self.work_left_s:
-            return None
-        return seconds_left(self.work_left_s, self.speed)
+        return None if self.counts.paused or not self.work_left_s else self.line.seconds_left
+
+    @property
+    def line(self) -> Line:
+        return Line(self.work_left_s, self.speed, self.counts.active, self.at_once)
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """What a queue did up to some moment."""
+class Look:
+    """Every queue in order; `seconds_left`: until all are empty but those that are paused or cannot run; None while
+    nothing moves, something is unknown or nothing is left."""
 
-    at_s: float
-    ended: int
-    run_ms: int
+    queues: Mapping[QueueName, Activity]
+    seconds_left: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What one job in the line of a queue costs on average, as it was looked at last, when it had so many `jobs`:
-    milliseconds in each queue, its own and those of the jobs that will follow; None where nothing like it was ever
-    measured."""
+    """What one job of a queue costs on average, of those that wait and of those at work, as it was looked at last,
+    when it had so many `jobs`: milliseconds in each queue, its own and those of the jobs that will follow; None where
+    nothing like it was ever measured."""
 
     at_s: float
     jobs: int
-    each_ms: Mapping[QueueName, float | None]
+    waiting_ms: Mapping[QueueName, float | None]
+    active_ms: Mapping[QueueName, float | None]
 
 
 @dataclass(slots=True)
@@ -76,16 +85,18 @@ class Observer:
 
     services: Services
     _since_minute: int = 0
-    _totals: dict[QueueName, deque[Totals]] = field(default_factory=dict)
+    _totals: dict[QueueName | Literal["all"], deque[Ends]] = field(default_factory=dict)
     _forecasts: dict[QueueName, Forecast] = field(default_factory=dict)
+    _known_s: float = 0.0
+    _at_once: dict[QueueName, int] = field(default_factory=dict)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self) -> dict[QueueName, Activity]:
-        """Every queue in order. The first look knows the rate of this minute and the one before alone."""
+    def look(self) -> Look:
+        """The first look knows the rate of this minute and the one before alone."""
         with self._turn:
             return self._look()
 
-    def _look(self) -> dict[QueueName, Activity]:
+    def _look(self) -> Look:
         now = self.services.clock.now()
         now_s, minute = now.timestamp(), int(now.timestamp() // 60)
         if minute - self._since_minute > 4 * GRAPH_MINUTES:
@@ -99,10 +110,14 @@ class Observer:
             waiting = [queue for queue, count in counts.items() if count.waiting]
             oldest = queue_activity.waiting_since_ms(session, waiting)
             work = self._work_left_s(session, counts, now_s)
-            return {
-                queue: self._activity(count, minutes.get(queue, []), oldest, work[queue], now_s)
-                for queue, count in counts.items()
-            }
+        queues = {
+            queue: self._activity(count, minutes.get(queue, []), oldest, work[queue], now_s)
+            for queue, count in counts.items()
+        }
+        lines = [one.line for one in queues.values() if not (one.counts.paused or one.counts.wait_reason)]
+        moving = any(count.waiting + count.active for count in counts.values())
+        _, speed = self._rates("all", list(chain(*minutes.values())), now_s, busy=moving)
+        return Look(queues, whole_left_s(lines, speed) if any(line.work_left_s != 0 for line in lines) else None)
 
     def _activity(
         self,
@@ -122,15 +137,18 @@ class Observer:
             jobs_per_second=ended,
             work_left_s=work_left_s,
             speed=speed,
+            at_once=self._at_once.get(queue, 1),
             oldest_waiting_at=None if since is None else datetime.fromtimestamp(since / 1000, UTC),
             per_minute=tuple(row.ended if row else 0 for row in graph),
             failed_per_minute=tuple(row.failed if row else 0 for row in graph),
         )
 
-    def _rates(self, queue: QueueName, minutes: list[Minute], now_s: float, *, busy: bool) -> tuple[float, float]:
+    def _rates(
+        self, key: QueueName | Literal["all"], minutes: list[Minute], now_s: float, *, busy: bool
+    ) -> tuple[float, float]:
         """Jobs a second, and seconds of work a second, lately; of the time alone since there was something to do."""
-        total = Totals(now_s, sum(row.ended + row.failed for row in minutes), sum(row.run_ms for row in minutes))
-        seen = self._totals.setdefault(queue, deque())
+        total = Ends(now_s, sum(row.ended + row.failed for row in minutes), sum(row.run_ms for row in minutes))
+        seen = self._totals.setdefault(key, deque())
         if not busy:
             seen.clear()
             seen.append(total)
@@ -140,37 +158,45 @@ class Observer:
         seen.append(total)
         while len(seen) > 2 and seen[1].at_s <= now_s - RATE_S:
             seen.popleft()
-        # From one end on: a line that just began to move has work in hand that is counted when it ends.
-        first = next((one for one in seen if one.ended > seen[0].ended), total)
-        since = first if total.ended > first.ended else seen[0]
-        passed_s = max(1.0, total.at_s - since.at_s)
-        return (total.ended - since.ended) / passed_s, (total.run_ms - since.run_ms) / passed_s / 1000
+        return rates_of(seen)
 
     @staticmethod
-    def _before_the_first_look(total: Totals, minutes: list[Minute]) -> Totals:
+    def _before_the_first_look(total: Ends, minutes: list[Minute]) -> Ends:
         """As if it had been looked at when the last minute began: so the first answer has a rate, if a poor one."""
         begin = int(total.at_s // 60) - 1
         lately = [row for row in minutes if row.minute >= begin]
         ended, run_ms = sum(row.ended + row.failed for row in lately), sum(row.run_ms for row in lately)
-        return Totals(begin * 60.0, total.ended - ended, total.run_ms - run_ms)
+        return Ends(begin * 60.0, total.ended - ended, total.run_ms - run_ms)
 
     def _work_left_s(
         self, session: Session, counts: Mapping[QueueName, QueueCounts], now_s: float
     ) -> dict[QueueName, float | None]:
         """By queue: what stands in its own line, and what will come to it from the lines of others."""
-        left: dict[QueueName, float | None] = dict.fromkeys(counts, 0.0)
         busy = [count for count in counts.values() if count.waiting + count.active]
         if stale := [one for one in busy if self._is_stale(one, now_s)]:
             self._look_at_lines(session, stale, now_s)
+        left = self._foretold(busy)
+        if known_s(left) < (1 - OTHER_LINE) * self._known_s:
+            self._look_at_lines(session, busy, now_s)
+            left, self._known_s = self._foretold(busy), 0.0
+        self._known_s = max(self._known_s, known_s(left))
+        return dict.fromkeys(counts, 0.0) | left
+
+    def _foretold(self, busy: Sequence[QueueCounts]) -> dict[QueueName, float | None]:
+        left: dict[QueueName, float | None] = {}
         for count in busy:
-            for queue, each_ms in self._forecasts[count.queue].each_ms.items():
-                known = left[queue]
-                if known is None or each_ms is None:
+            forecast = self._forecasts[count.queue]
+            for queue in forecast.waiting_ms.keys() | forecast.active_ms.keys():
+                known, waiting, active = (
+                    left.get(queue, 0.0),
+                    forecast.waiting_ms.get(queue, 0.0),
+                    forecast.active_ms.get(queue, 0.0),
+                )
+                if known is None or waiting is None or active is None:
                     left[queue] = None
-                elif queue is count.queue:
-                    left[queue] = known + work_s(each_ms, count.waiting, count.active)
                 else:
-                    left[queue] = known + each_ms * (count.waiting + count.active) / 1000
+                    done = 0.5 if queue is count.queue else 0.0
+                    left[queue] = known + work_s(waiting, count.waiting, active, count.active, done)
         return left
 
     def _is_stale(self, count: QueueCounts, now_s: float) -> bool:
@@ -181,22 +207,38 @@ class Observer:
 
     def _look_at_lines(self, session: Session, lines: Sequence[QueueCounts], now_s: float) -> None:
         ended = queue_activity.ended_since(session, int(now_s // 60) - GRAPH_MINUTES)
+        config = read_config(session, self.services.settings)
         prices: dict[QueueName, Prices | None] = {}
-        for count in lines:
-            line = queue_activity.some_in_line(session, count.queue, count.waiting)
-            each_ms: dict[QueueName, float | None] = {}
-            for job in line:
+
+        def each_ms(jobs: Sequence[InLine]) -> dict[QueueName, float | None]:
+            each: dict[QueueName, float | None] = {}
+            for job in jobs:
                 for name, times in jobs_of(job, ended):
                     where = QUEUE_OF_JOB[name]
                     if where not in prices:
                         prices[where] = read_prices(session, where, now_s)
-                    known, price = each_ms.get(where, 0.0), prices[where]
+                    known, price = each.get(where, 0.0), prices[where]
                     if known is None or price is None:
-                        each_ms[where] = None
+                        each[where] = None
                     else:
                         cost_ms = price.of(name, job.is_video, job.size_bytes / MEGABYTE)
-                        each_ms[where] = known + times * cost_ms / len(line)
-            self._forecasts[count.queue] = Forecast(now_s, count.waiting + count.active, each_ms)
+                        each[where] = known + times * cost_ms / len(jobs)
+            return each
+
+        for count in lines:
+            waiting = each_ms(queue_activity.some_in_line(session, count.queue, count.waiting))
+            active = each_ms(queue_activity.some_at_work(session, count.queue))
+            # Both change between two looks, and who has just been taken is like those that wait.
+            self._forecasts[count.queue] = Forecast(
+                now_s, count.waiting + count.active, waiting or active, active or waiting
+            )
+        for queue in {count.queue for count in lines} | prices.keys():
+            nodes = queue_activity.nodes_of(session, queue)
+            self._at_once[queue] = concurrency_of(config, queue) * (1 if queue in SEQUENTIAL_QUEUES else max(1, nodes))
+
+
+def known_s(left: Mapping[QueueName, float | None]) -> float:
+    return sum(work for work in left.values() if work is not None)
 
 
 def jobs_of(job: InLine, ended: Mapping[JobName, int]) -> Iterator[tuple[JobName, float]]:

@@ -35,7 +35,7 @@ from serve_app.web.words import (
     slug,
 )
 from serve_app.wire.node import node_seen
-from serve_app.wire.queue_activity import QueueActivity, all_activity
+from serve_app.wire.queue_activity import QueueActivity, all_activity, each_activity
 from serve_app.wire.schedule import scheduled_seen
 from serve_app.wire.server import features
 from tasks.media import formats
@@ -136,7 +136,8 @@ def show_jobs(request: Request) -> Response:
     """A card for each queue, live."""
 
     def build(services: Services) -> dict[str, Any]:
-        seen = {queue.name: queue for queue in all_activity(request.app.state.observer.look())}
+        look = request.app.state.observer.look()
+        seen = {queue.name: queue for queue in each_activity(look)}
         config = get_config(services)
         switches = features(config, config_file=services.settings.config_file is not None).model_dump(by_alias=True)
         return {
@@ -153,6 +154,7 @@ def show_jobs(request: Request) -> Response:
             "manual_jobs": MANUAL_JOBS,
             "state": {
                 "queues": _json(list(seen.values())),
+                "secondsLeft": all_activity(look).seconds_left,
                 "starts": {
                     words.queue: [
                         {"label": start.label, "force": start.force, "question": start.question}
@@ -176,7 +178,7 @@ def show_queue(request: Request, name: str) -> Response:
 
     def build(services: Services) -> dict[str, Any]:
         words = WORDS[queue]
-        (seen,) = (one for one in all_activity(request.app.state.observer.look()) if one.name is queue)
+        (seen,) = (one for one in each_activity(request.app.state.observer.look()) if one.name is queue)
         return {
             "words": words,
             "quiet": quiet_hours(services).get(queue, ""),

@@ -1,9 +1,9 @@
 """What moves in the queues, as our own pages and commands see it: Immich has nothing like it."""
 
-from collections.abc import Mapping
+from typing import Literal
 
 from cluster.names import QueueName
-from serve_app.services.queue_activity import Activity
+from serve_app.services.queue_activity import Activity, Look
 from serve_app.wire.common import Wire, WireTime
 
 
@@ -12,7 +12,7 @@ class QueueActivity(Wire):
 
     `jobs_per_second`: over the last 20 seconds. `seconds_left`: by measured prices, null while nothing moves:
     `work_left_s`, what one worker alone would take (null while nothing like it was measured), by `speed`, the seconds
-    of work that are done in a second.
+    of work that are done in a second, or by the jobs at work, `at_once` at most, while nothing ended.
     `per_minute`: jobs that ended in each of the last 30 minutes, this one last; `failed_per_minute` likewise.
     """
 
@@ -30,6 +30,7 @@ class QueueActivity(Wire):
     seconds_left: float | None
     work_left_s: float | None
     speed: float
+    at_once: int
     oldest_waiting_at: WireTime | None
     per_minute: list[int]
     failed_per_minute: list[int]
@@ -52,11 +53,24 @@ def queue_activity(queue: QueueName, seen: Activity) -> QueueActivity:
         seconds_left=None if seen.seconds_left is None else round(seen.seconds_left),
         work_left_s=None if seen.work_left_s is None else round(seen.work_left_s, 1),
         speed=round(seen.speed, 2),
+        at_once=seen.at_once,
         oldest_waiting_at=seen.oldest_waiting_at,
         per_minute=list(seen.per_minute),
         failed_per_minute=list(seen.failed_per_minute),
     )
 
 
-def all_activity(seen: Mapping[QueueName, Activity]) -> list[QueueActivity]:
-    return [queue_activity(queue, activity) for queue, activity in seen.items()]
+class AllActivity(Wire):
+    """All queues together. `seconds_left`: until all that can run are empty, by what stands in them now; null while
+    nothing moves."""
+
+    name: Literal["all"] = "all"
+    seconds_left: float | None
+
+
+def each_activity(seen: Look) -> list[QueueActivity]:
+    return [queue_activity(queue, activity) for queue, activity in seen.queues.items()]
+
+
+def all_activity(seen: Look) -> AllActivity:
+    return AllActivity(seconds_left=None if seen.seconds_left is None else round(seen.seconds_left))

@@ -41,6 +41,7 @@ class Access:
 
 OURS = {
     "GET /queue-activity": Access("queue.read", admin=True),
+    "GET /queue-activity/all": Access("queue.read", admin=True),
     "GET /queue-activity/stream": Access("queue.read", admin=True),
     "GET /queues/{name}/running": Access("queueJob.read", admin=True),
     "GET /queues/{name}/recent": Access("queueJob.read", admin=True),

@@ -109,9 +109,20 @@ def usual_s(session: Session, queue: QueueName, now_ms: int) -> float:
 
 def some_in_line(session: Session, queue: QueueName, waiting: int) -> list[InLine]:
     """Of the `waiting` jobs every so many, since those that came last may be of another kind; of a very long line, of
-    its first part. Those at work where none waits."""
+    its first part."""
     every = max(1, min(waiting, LOOKED_THROUGH) // SAMPLES) | 1  # odd: a photo and its film come by turns
-    return _in_line(session, queue, "waiting", every) or _in_line(session, queue, "active", 1)
+    return _in_line(session, queue, "waiting", every)
+
+
+def some_at_work(session: Session, queue: QueueName) -> list[InLine]:
+    return _in_line(session, queue, "active", 1)
+
+
+def nodes_of(session: Session, queue: QueueName) -> int:
+    """How many machines the jobs of this queue ran on lately or run on now, as far as it was heard."""
+    lately = select(JobHistory.node).where(JobHistory.queue == queue).order_by(JobHistory.id.desc()).limit(SAMPLES)
+    now = select(Job.node).where(Job.queue == queue, text("job.state = 'active'"))
+    return len({node for node in (*session.scalars(lately), *session.scalars(now)) if node})
 
 
 def _in_line(session: Session, queue: QueueName, state: Literal["waiting", "active"], every: int) -> list[InLine]:

@@ -2,12 +2,13 @@
 import { call } from "./api.js";
 import { attempt, clear, clearFailed, pause, resume, start } from "./actions.js";
 import { spark } from "./chart.js";
-import { ask, count, find, findAll, make, pageState } from "./dom.js";
+import { ask, count, duration, find, findAll, make, pageState } from "./dom.js";
 import { follow } from "./live.js";
 import { pace } from "./pace.js";
 import { why } from "./why.js";
 
-const { queues, starts, titles } = pageState();
+const { queues, secondsLeft, starts, titles } = pageState();
+let allSecondsLeft = secondsLeft;
 const known = new Map();
 
 function badges(queue) {
@@ -88,7 +89,9 @@ function summary() {
   const sum = (key) => all.reduce((total, queue) => total + queue[key], 0);
   const busy = sum("active") + sum("waiting") + sum("delayed");
   const words = busy ? `${count(sum("active"))} active, ${count(sum("waiting") + sum("delayed"))} waiting` : "Nothing to do";
-  setText(find("#summary"), sum("failed") ? `${words}, ${count(sum("failed"))} failed` : words);
+  const failed = sum("failed") ? `, ${count(sum("failed"))} failed` : "";
+  const left = busy && allSecondsLeft !== null ? ` · about ${duration(allSecondsLeft)} left` : "";
+  setText(find("#summary"), words + failed + left);
   const paused = all.filter((queue) => queue.isPaused).length;
   const button = find("#resume-all");
   button.hidden = !paused;
@@ -97,8 +100,9 @@ function summary() {
 
 let pending = null;
 const changes = new Map();
-function changed(queue) {
-  changes.set(queue.name, queue);
+function changed(part) {
+  if (part.name === "all") allSecondsLeft = part.secondsLeft;
+  else changes.set(part.name, part);
   pending ??= requestAnimationFrame(() => {
     pending = null;
     changes.forEach(show);

@@ -1,6 +1,6 @@
-// One stream of server-sent events: every queue first, then those that change. The browser connects again by itself.
+// One stream of server-sent events: every queue and all together first, then what changes. The browser connects again by itself.
 
-/** `changed(queue)` for each queue that is new or has changed; `connected(yes)` when the connection comes and goes. */
+/** `changed(part)` for each queue, and for `all` together, that is new or has changed; `connected(yes)` when the connection comes and goes. */
 export function follow(changed, connected) {
   let stream;
   const open = () => {

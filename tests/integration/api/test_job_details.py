@@ -51,6 +51,17 @@ def failures(api: ApiClient, query: str = "") -> dict[str, Any]:
     return found
 
 
+def queues_of(api: ApiClient) -> dict[str, Any]:
+    return {queue["name"]: queue for queue in api.with_settings().get("/queue-activity").json()}
+
+
+def settle_one(api: ApiClient, queue: QueueName, duration_ms: int, node: str = "desk") -> None:
+    store = api.services.store
+    with store.transaction() as tx:
+        (held,) = store.lease(tx, queue, 1, 30, "c", "1")
+        store.settle(tx, [Finish(held, duration_ms=duration_ms, node=node)])
+
+
 def test_a_failure_tells_its_whole_story(admin: ApiClient) -> None:
     held = fill(admin)
     page = failures(admin)
@@ -208,8 +219,7 @@ def test_quiet_hours_are_set_told_and_held(admin: ApiClient) -> None:
 
 def test_a_forecast_begins_with_the_first_word_of_a_job_at_work(admin: ApiClient) -> None:
     def work_left_s() -> float | None:
-        (ocr,) = [queue for queue in admin.with_settings().get("/queue-activity").json() if queue["name"] == "ocr"]
-        left: float | None = ocr["workLeftS"]
+        left: float | None = queues_of(admin)["ocr"]["workLeftS"]
         return left
 
     assert work_left_s() == 0
@@ -230,15 +240,80 @@ def test_a_forecast_begins_with_the_first_word_of_a_job_at_work(admin: ApiClient
 
 def test_what_will_follow_from_another_queue_is_forecast(admin: ApiClient) -> None:
     def line(name: str) -> tuple[int, float | None]:
-        queues = {queue["name"]: queue for queue in admin.with_settings().get("/queue-activity").json()}
-        return queues[name]["waiting"], queues[name]["workLeftS"]
+        queue = queues_of(admin)[name]
+        return queue["waiting"], queue["workLeftS"]
 
     enqueue(admin, asset_job(JobName.ASSET_DETECT_DUPLICATES, "a"))
-    store = admin.services.store
-    with store.transaction() as tx:
-        (held,) = store.lease(tx, QueueName.DUPLICATE_DETECTION, 1, 30, "c", "1")
-        store.settle(tx, [Finish(held, duration_ms=2000)])
+    settle_one(admin, QueueName.DUPLICATE_DETECTION, 2000)
     assert line("duplicateDetection") == (0, 0)
     enqueue(admin, *(asset_job(JobName.SMART_SEARCH, f"b{n}", source="upload") for n in range(5)))
     assert line("duplicateDetection") == (0, 10)
     assert line("smartSearch") == (5, None)
+
+
+def test_as_many_run_at_once_as_the_machines_that_worked_lately_may(admin: ApiClient) -> None:
+    enqueue(admin, *(asset_job(JobName.ASSET_GENERATE_THUMBNAILS, f"a{n}") for n in range(8)))
+    settle_one(admin, QueueName.THUMBNAIL_GENERATION, 1000, "desk")
+    settle_one(admin, QueueName.THUMBNAIL_GENERATION, 1000, "attic")
+    assert queues_of(admin)["thumbnailGeneration"]["atOnce"] == 2 * 3
+    enqueue(admin, *(asset_job(JobName.STORAGE_TEMPLATE_MIGRATION_SINGLE, f"a{n}") for n in range(8)))
+    settle_one(admin, QueueName.STORAGE_TEMPLATE_MIGRATION, 1000, "desk")
+    settle_one(admin, QueueName.STORAGE_TEMPLATE_MIGRATION, 1000, "attic")
+    assert queues_of(admin)["storageTemplateMigration"]["atOnce"] == 1
+
+
+def test_what_runs_and_what_waits_are_looked_at_apart(admin: ApiClient) -> None:
+    """What was taken first may be of another kind than what waits."""
+    enqueue(admin, asset_job(JobName.ASSET_DETECT_DUPLICATES, "a"))
+    settle_one(admin, QueueName.DUPLICATE_DETECTION, 2000)
+    enqueue(admin, asset_job(JobName.SMART_SEARCH, "b", source="upload"), asset_job(JobName.SMART_SEARCH, "c"))
+    with admin.services.store.transaction() as tx:
+        (held,) = admin.services.store.lease(tx, QueueName.SMART_SEARCH, 1, 30, "c", "1")
+    assert held.payload["id"] == "b"
+    assert queues_of(admin)["duplicateDetection"]["workLeftS"] == 2  # behind the one at work alone
+
+
+def test_work_that_went_on_to_another_line_is_not_forgotten(admin: ApiClient) -> None:
+    """A line that grew by little is not read again at once, but it holds what another foretold a moment ago."""
+
+    def duplicates_left_s() -> float | None:
+        queues = {queue["name"]: queue for queue in admin.get("/queue-activity").json()}  # what it saw, it remembers
+        left: float | None = queues["duplicateDetection"]["workLeftS"]
+        return left
+
+    for name, queue, ms in (
+        (JobName.ASSET_DETECT_DUPLICATES, QueueName.DUPLICATE_DETECTION, 10_000),
+        (JobName.SMART_SEARCH, QueueName.SMART_SEARCH, 10),
+        (JobName.ASSET_GENERATE_THUMBNAILS, QueueName.THUMBNAIL_GENERATION, 10),
+    ):
+        enqueue(admin, asset_job(name, "a"))
+        settle_one(admin, queue, ms)
+    enqueue(admin, *(asset_job(JobName.SMART_SEARCH, f"b{n}") for n in range(50)))
+    enqueue(admin, *(asset_job(JobName.ASSET_GENERATE_THUMBNAILS, f"c{n}", source="upload") for n in range(5)))
+    assert duplicates_left_s() == 50
+    for _ in range(5):
+        settle_one(admin, QueueName.THUMBNAIL_GENERATION, 10)
+    enqueue(admin, *(asset_job(JobName.SMART_SEARCH, f"c{n}", source="upload") for n in range(5)))
+    assert duplicates_left_s() == 50
+
+
+def test_all_queues_together_have_a_forecast(admin: ApiClient) -> None:
+    def left_s() -> float | None:
+        told: dict[str, Any] = admin.get("/queue-activity/all").json()
+        assert told["name"] == "all"
+        left: float | None = told["secondsLeft"]
+        return left
+
+    assert left_s() is None
+    enqueue(admin, *(asset_job(JobName.OCR, f"a{n}") for n in range(6)))
+    enqueue(admin, *(asset_job(JobName.ASSET_DETECT_FACES, f"a{n}") for n in range(2)))
+    settle_one(admin, OCR, 10_000)
+    settle_one(admin, QueueName.FACE_DETECTION, 10_000)
+    assert left_s() == 50  # one text after another
+    store = admin.services.store
+    with store.transaction() as tx:
+        store.pause(tx, OCR)
+    assert left_s() == 5  # what is paused is not waited for, and faces are found two at once
+    with store.transaction() as tx:
+        store.say_why_waiting(tx, {QueueName.FACE_DETECTION: "no live node serves it"})
+    assert left_s() is None
