@@ -1,4 +1,5 @@
 // One stream of server-sent events: every queue and all together first, then what changes. The browser connects again by itself.
+import { call } from "./api.js";
 
 /** `changed(part)` for each queue, and for `all` together, that is new or has changed; `connected(yes)` when the connection comes and goes. */
 export function follow(changed, connected) {
@@ -9,7 +10,9 @@ export function follow(changed, connected) {
     stream.onmessage = (event) => JSON.parse(event.data).forEach(changed);
     stream.onerror = () => {
       connected(false);
-      if (stream.readyState === EventSource.CLOSED) setTimeout(open, 5000);
+      if (stream.readyState !== EventSource.CLOSED) return;
+      call("GET", "/users/me").catch(() => {}); // the stream does not say why it is refused: who is signed out goes to the door
+      setTimeout(open, 5000);
     };
   };
   open();

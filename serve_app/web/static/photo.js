@@ -3,7 +3,7 @@ import { call } from "./api.js";
 import { attempt } from "./actions.js";
 import { find, make, moment, pageState } from "./dom.js";
 
-const { id, titles } = pageState();
+const { id, titles, mayRetry } = pageState();
 const shown = (value) => value !== null && value !== undefined && value !== "";
 
 function megabytes(bytes) {
@@ -59,7 +59,7 @@ async function showAsset() {
     ...again.map(([name, words]) =>
       make("button", { type: "button", onclick: async () => {
         await attempt(() => call("POST", "/assets/jobs", { assetIds: [id], name }), `${words}: asked for`);
-        showSteps();
+        await attempt(showSteps);
       } }, words),
     ),
   );
@@ -73,19 +73,33 @@ async function showSteps() {
   );
   find("#failed-part").hidden = !failures.items.length;
   find("#failures").replaceChildren(
-    ...failures.items.map((job) => make("li", { class: "story" }, make("strong", {}, titles[job.name] || job.name), make("p", { class: "error" }, job.error))),
+    ...failures.items.map((job) =>
+      make("li", { class: "story" },
+        make("strong", {}, titles[job.name] || job.name),
+        make("p", { class: "error" }, job.error),
+        make("p", { class: "quiet" }, [`${job.attempts} ${job.attempts === 1 ? "attempt" : "attempts"}`, job.last && moment(job.last.at)].filter(Boolean).join(" · ")),
+        mayRetry ? make("div", { class: "buttons" }, make("button", { type: "button", onclick: () => retry(job) }, "Retry")) : null,
+      ),
+    ),
   );
   return steps.some((step) => step.state === "waiting" || step.state === "active");
 }
 
-attempt(async () => {
-  await showAsset();
-  let busy = await showSteps();
-  const again = async () => {
-    const before = busy;
-    if (!document.hidden) busy = await showSteps();
-    if (before && !busy) await showAsset(); // now there is something to see
-    setTimeout(() => attempt(again), busy ? 2000 : 15_000);
-  };
-  setTimeout(() => attempt(again), 2000);
-});
+async function retry(job) {
+  await attempt(() => call("POST", `/queues/${job.queue}/failures/retry`, { ids: [job.id] }), "Tried again");
+  await attempt(showSteps);
+}
+
+let busy = true;
+async function look() {
+  const before = busy;
+  if (!document.hidden) busy = await showSteps();
+  if (before && !busy) await showAsset(); // now there is something to see
+}
+
+/** Also after a look that failed: the server may be back by then. */
+async function watch() {
+  await attempt(look);
+  setTimeout(watch, busy ? 2000 : 15_000);
+}
+attempt(showAsset).then(watch);

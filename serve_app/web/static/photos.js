@@ -37,7 +37,7 @@ const filler = () => make("span", { class: "filler", "aria-hidden": "true" });
 const near = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
-      if (isIntersecting) fill(target);
+      if (isIntersecting) attempt(() => fill(target));
       else empty(target);
     }
   },
@@ -47,7 +47,10 @@ const near = new IntersectionObserver(
 async function fill(section) {
   if (section.filled) return;
   section.filled = true;
-  const columns = await call("GET", `/timeline/bucket?timeBucket=${section.dataset.month}&visibility=timeline`);
+  const columns = await call("GET", `/timeline/bucket?timeBucket=${section.dataset.month}&visibility=timeline`).catch((error) => {
+    section.filled = false; // to be tried again when it comes near again
+    throw error;
+  });
   if (!section.filled) return;
   const tiles = columns.id.map((id, index) =>
     tile({ id, ratio: columns.ratio[index], thumbhash: columns.thumbhash[index], isImage: columns.isImage[index], duration: columns.duration[index] }),

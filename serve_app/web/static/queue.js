@@ -86,7 +86,7 @@ async function showRunning() {
       make("td", {}, button("Cancel", async () => {
         if (await confirmed("Cancel this job", `${subject(job)}: what was done so far is thrown away, and it is not tried again.`, "Cancel job"))
           await attempt(() => call("DELETE", `/queues/${name}/running/${job.id}`), "Cancelled");
-        await showRunning();
+        await attempt(showRunning);
       })),
     ),
   );
@@ -125,8 +125,11 @@ function chosen() {
   return { asked, narrowed: Object.keys(asked).length > 0 };
 }
 
+let asked = 0;
 async function showFailures(more = false) {
+  const mine = ++asked;
   const page = await call("GET", `/queues/${name}/failures?${query(more ? { before: next } : {})}`);
+  if (mine !== asked) return; // somebody has asked for something else meanwhile
   const list = find("#failures");
   if (!more) list.replaceChildren();
   list.append(...page.items.map(failure));
@@ -146,10 +149,13 @@ function failure(job) {
   const last = job.last;
   const act = (path, words) => async () => {
     await attempt(() => call("POST", `/queues/${name}/failures/${path}`, { ids: [job.id] }), words);
-    await showFailures();
+    await attempt(showFailures);
   };
   const details = make("details", {}, make("summary", {}, "Show what happened"));
-  details.addEventListener("toggle", () => details.open && fill(details, job), { once: true });
+  let filled = false;
+  details.addEventListener("toggle", async () => {
+    if (details.open && !filled) filled = (filled = true) && (await attempt(() => fill(details, job)));
+  });
   return make("li", {},
     picture(job),
     make("div", { class: "story" },
@@ -204,18 +210,18 @@ async function showKinds() {
 let typing;
 filter.addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(() => showFailures(), 200);
+  typing = setTimeout(() => attempt(showFailures), 200);
 });
 filter.addEventListener("submit", (event) => event.preventDefault());
-find("#more").addEventListener("click", () => showFailures(true));
+find("#more").addEventListener("click", () => attempt(() => showFailures(true)));
 find("#retry-all").addEventListener("click", async () => {
   await attempt(async () => call("POST", `/queues/${name}/failures/retry`, chosen().asked), "All of them are tried again");
-  await showFailures();
+  await attempt(showFailures);
 });
 find("#discard-all").addEventListener("click", async () => {
   if (!(await confirmed("Discard failed jobs", "They are not tried again, and the reasons why they failed go from this list.", "Discard"))) return;
   await attempt(async () => call("POST", `/queues/${name}/failures/discard`, chosen().asked), "Discarded");
-  await showFailures();
+  await attempt(showFailures);
 });
 
 // ---- live ----------------------------------------------------------------------------------------------------------

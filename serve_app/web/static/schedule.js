@@ -20,10 +20,10 @@ function row(entry) {
   } }, "Run now");
   return make("tr", { "data-entry": entry.name },
     make("th", { scope: "row" }, title, " ", make("code", { class: "quiet" }, entry.cron ?? "")),
-    make("td", {}, entry.nextRunAt ? `${moment(entry.nextRunAt)}, ${until(entry.nextRunAt)}` : make("span", { class: "badge" }, "Switched off")),
-    make("td", {}, entry.lastRunAt ? moment(entry.lastRunAt) : "–"),
-    make("td", {}, ...result),
-    make("td", {}, run),
+    make("td", { "data-label": "Next run" }, entry.nextRunAt ? `${moment(entry.nextRunAt)}, ${until(entry.nextRunAt)}` : make("span", { class: "badge" }, "Switched off")),
+    make("td", { "data-label": "Last run" }, entry.lastRunAt ? moment(entry.lastRunAt) : "–"),
+    make("td", { "data-label": "Result" }, ...result),
+    make("td", { class: "action" }, run),
   );
 }
 

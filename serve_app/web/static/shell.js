@@ -20,6 +20,8 @@ find("#sign-out")?.addEventListener("click", async () => {
   }
 });
 
+find(".bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
 const menu = find(".menu");
 document.addEventListener("click", (event) => {
   if (menu?.open && !menu.contains(event.target)) menu.open = false;

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, NewJob, asset_job
@@ -166,3 +166,45 @@ def test_who_is_no_admin_sees_no_page_of_theirs(site: Site) -> None:
         assert page.goto("/admin/jobs").status == 403  # type: ignore[union-attr]
         expect(page.get_by_role("heading", name="Admins only")).to_be_visible()
         assert page.request.get("/api/queue-activity/stream").status == 403
+
+
+def test_who_was_signed_out_elsewhere_is_led_to_the_door(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+
+        def refuse(route: Route) -> None:
+            page.context.clear_cookies()
+            route.fulfill(status=401)
+
+        page.route("**/queue-activity/stream", refuse)
+        page.goto("/admin/jobs")
+        page.wait_for_url("**/auth/login?next=%2Fadmin%2Fjobs")
+
+
+def test_all_queues_together_have_a_forecast_that_moves(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/admin/jobs")
+        expect(page.locator("#summary")).to_have_text("Nothing to do")
+        site.enqueue(*thumbnails(61))
+        site.finish(*site.lease(THUMBNAILS), duration_ms=60_000)
+        site.lease(THUMBNAILS, 3)
+        expect(page.locator("#summary")).to_have_text("3 active, 57 waiting · about 19 min left")  # three at once
+        with site.stack.services.store.transaction() as tx:
+            site.stack.services.store.pause(tx, THUMBNAILS)
+        expect(page.locator("#summary")).to_have_text("3 active, 57 waiting")
+
+
+def test_every_page_is_named_in_a_phones_bar(site: Site) -> None:
+    site.sign_up()
+    with site.page(size=PHONE) as page:
+        page.goto("/admin/audit")
+        for link in page.get_by_label("Pages").get_by_role("link").all():
+            expect(link).to_be_in_viewport(ratio=1)
+
+
+def test_a_task_is_run_from_a_phone(site: Site) -> None:
+    site.sign_up()
+    with site.page(size=PHONE) as page:
+        page.goto("/admin/schedule")
+        expect(page.get_by_role("button", name="Run now: Nightly tasks")).to_be_in_viewport(ratio=1)

@@ -102,6 +102,35 @@ def test_a_photo_tells_its_owner_what_failed(site: Site) -> None:
         expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
 
 
+def test_an_admin_retries_from_the_photo_itself(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{"a.jpg": photo("red")})
+        expect(page.locator("#uploads-title")).to_have_text("1 uploaded")
+        site.fail(FailedAttempt("UnreadableImage", "it is broken"), *site.lease(QueueName.METADATA_EXTRACTION))
+        page.locator(".tile").click()
+        expect(page.locator("#failures")).to_contain_text("1 attempt")
+        page.get_by_role("button", name="Retry").click()
+        expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
+        expect(page.locator("#failed-part")).to_be_hidden()
+
+
+def test_a_photos_page_goes_on_after_the_server_was_away(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{"a.jpg": photo("red")})
+        expect(page.locator("#uploads-title")).to_have_text("1 uploaded")
+        page.locator(".tile").click()
+        expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
+        page.route("**/api/asset-steps/*", lambda route: route.abort())
+        expect(page.locator(".toast.bad").first).to_contain_text("The server cannot be reached")
+        page.unroute("**/api/asset-steps/*")
+        site.lease(QueueName.METADATA_EXTRACTION)
+        expect(page.locator("#steps li").first).to_have_text("Metadataactive")
+
+
 def test_a_placeholder_has_the_colours_of_its_picture(site: Site, tmp_path: Path) -> None:
     """Drawn from the thumbhash by the page, while there is no thumbnail."""
     site.sign_up()

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, LeaseToken, asset_job
@@ -56,6 +56,39 @@ def test_a_failure_is_found_understood_and_tried_again(site: Site) -> None:
         page.get_by_role("button", name="Discard all").click()
         page.get_by_role("dialog").get_by_role("button", name="Discard").click()
         expect(page.locator("#no-failures")).to_have_text("Nothing failed here.")
+
+
+def test_what_was_asked_for_last_is_shown_whatever_comes_last(site: Site) -> None:
+    fill(site)
+    held: list[Route] = []
+    with site.page() as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        failures = page.locator("#failures > li")
+        expect(failures).to_have_count(3)
+        page.route("**/failures?errorClass=UnreadableImage*", lambda route: held.append(route))
+        with page.expect_request("**/failures?errorClass=UnreadableImage*"):
+            page.get_by_label("Error").select_option("UnreadableImage")
+        page.get_by_label("Error").select_option("WorkerLost")
+        expect(failures).to_have_count(1)
+        with page.expect_response("**/failures?errorClass=UnreadableImage*"):
+            held[0].continue_()
+        page.wait_for_timeout(300)
+        expect(failures).to_have_count(1)
+        expect(page.locator("#failed-count")).to_have_text("1 match")
+
+
+def test_attempts_that_could_not_be_read_are_read_again(site: Site) -> None:
+    fill(site)
+    with site.page() as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        first = page.locator("#failures > li").first
+        page.route("**/attempts", lambda route: route.abort())
+        first.get_by_text("Show what happened").click()
+        expect(page.locator(".toast.bad")).to_contain_text("The server cannot be reached")
+        page.unroute("**/attempts")
+        first.get_by_text("Show what happened").click()
+        first.get_by_text("Show what happened").click()
+        expect(first.locator(".attempt")).to_have_count(1)
 
 
 def test_what_runs_shows_where_and_how_far_it_is_and_can_be_cancelled(site: Site) -> None:
