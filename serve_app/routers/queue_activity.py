@@ -50,7 +50,7 @@ def live_queues(observer: Observer) -> Live:
 
     def look() -> Snapshot:
         seen = observer.look()
-        parts = [*each_activity(seen), all_activity(seen)]
+        parts: list[QueueActivity | AllActivity] = [*each_activity(seen), all_activity(seen)]
         return {part.name: part.model_dump(mode="json", by_alias=True) for part in parts}
 
     return Live(look)
