@@ -64,14 +64,14 @@ from serve_app.socket_server import add_sockets, follow_events
 from serve_app.web import pages
 
 ROUTERS: tuple[APIRouter, ...] = (
+    timeline.router,
+    jobs.router,
+    queues.router,
     server.router,
     assets.router,
-    timeline.router,
     search.router,
     albums.router,
     activities.router,
-    jobs.router,
-    queues.router,
     auth.router,
     users.router,
     admin_users.router,
@@ -110,7 +110,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     unserved.router,
 )
-"""Everything below /api, what is asked for most first, since each request looks through them in order. `unserved` comes
+"""Everything below /api; what is asked for most, and has few routes, first, since each request looks through them in order. `unserved` comes
 last: it answers for the routes of Immich that nobody above takes."""
 
 

@@ -129,9 +129,11 @@ def _sqlite_engine(url: URL, durable: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A deferred transaction that reads and then writes fails at once when another wrote in between.
-        read_only = connection.get_execution_options().get(READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get(READ_ONLY, False):
+            # it waits for nobody, so there is no error for SQLAlchemy to translate, and each request does this
+            connection.connection.driver_connection.execute("BEGIN DEFERRED").close()  # type: ignore[union-attr]
+        else:  # a deferred transaction that reads and then writes fails at once when another wrote in between
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 

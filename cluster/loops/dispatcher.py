@@ -82,6 +82,7 @@ class Dispatcher:
         self._said: dict[QueueName, str] = {}
         self._hold_s, self._held_until = hold_s, dict[QueueName, tuple[float, str]]()
         self.wake: Callable[[], None] = lambda: None
+        self._leased_last: dict[QueueName, set[JobName]] = {}
         self._specs_of: dict[QueueName, list[JobSpec]] = {}
         for handler in handlers.values():
             self._specs_of.setdefault(QUEUE_OF_JOB[handler.spec.name], []).append(handler.spec)
@@ -171,9 +172,10 @@ class Dispatcher:
             if cpus <= 0 and not self._is_rows_only(queue):
                 continue
             spread = self._calls_that_start(queue, slots, cpus)
-            limit = min(spread * self._largest_batch(queue), waiting[queue], JOBS_PER_TICK - leased)
+            limit = min(spread * self._likely_batch(queue), waiting[queue], JOBS_PER_TICK - leased)
             leases = self._store.lease(tx, queue, limit, LEASE_S, self._identity.controller, self._identity.incarnation)
             leased += len(leases)
+            self._leased_last[queue] = {lease.name for lease in leases}
             for spec, group in self._batches(leases, queue, spread):
                 if slots <= 0 or (cpus <= 0 and self._in_flight.weight(spec) > 0):
                     surplus.extend(Release(lease) for lease in group)
@@ -256,8 +258,10 @@ class Dispatcher:
     def _is_rows_only(self, queue: QueueName) -> bool:
         return all(spec.place is Place.ROW_JOBS for spec in self._specs_of[queue])
 
-    def _largest_batch(self, queue: QueueName) -> int:
-        return max(self._batch(spec, queue) for spec in self._specs_of[queue])
+    def _likely_batch(self, queue: QueueName) -> int:
+        """Jobs to a call, if the next ones are like those leased last: what is leased and finds no room goes back."""
+        last = self._leased_last.get(queue)
+        return max(self._batch(spec, queue) for spec in self._specs_of[queue] if not last or spec.name in last)
 
     def _batches(self, leases: Sequence[Lease], queue: QueueName, spread: int) -> list[tuple[JobSpec, list[Lease]]]:
         """Calls of one job type each, in order, spread over `spread` calls. One that crashed a call stays alone."""

@@ -37,6 +37,20 @@ Editor = Annotated[Caller, Depends(allow("asset.update"))]
 Deleter = Annotated[Caller, Depends(allow("asset.delete"))]
 
 
+@router.get("/assets/{asset_id}/thumbnail", response_class=Response)
+@router.head("/assets/{asset_id}/thumbnail", include_in_schema=False)
+async def view_asset(
+    request: Request,
+    asset_id: wire.Uuid,
+    size: ThumbnailSize = ThumbnailSize.THUMBNAIL,
+    edited: bool = False,
+) -> Response:
+    def find(caller: Caller) -> ServedFile | ThumbnailSize:
+        return serve_media.thumbnail(services_of(request), caller, asset_id, size, edited)
+
+    return await to_thread.run_sync(_answer, request, "asset.view", find)
+
+
 @router.post("/assets", status_code=201, response_model=wire.UploadResponse, max_body_size=BOUNDED_ELSEWHERE)
 async def upload_asset(
     request: Request,
@@ -183,20 +197,6 @@ def get_asset_edits(
 
 # The three below ask who calls, look the file up and read a small one in a single turn of one thread:
 # `ServicesOf` would cost another.
-
-
-@router.get("/assets/{asset_id}/thumbnail", response_class=Response)
-@router.head("/assets/{asset_id}/thumbnail", include_in_schema=False)
-async def view_asset(
-    request: Request,
-    asset_id: wire.Uuid,
-    size: ThumbnailSize = ThumbnailSize.THUMBNAIL,
-    edited: bool = False,
-) -> Response:
-    def find(caller: Caller) -> ServedFile | ThumbnailSize:
-        return serve_media.thumbnail(services_of(request), caller, asset_id, size, edited)
-
-    return await to_thread.run_sync(_answer, request, "asset.view", find)
 
 
 @router.get("/assets/{asset_id}/original", response_class=Response)

@@ -7,6 +7,7 @@ are counted from an index alone and the few other members of stacks are counted 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
@@ -87,9 +88,7 @@ def months(session: Session, wanted: TimelineFilter) -> dict[str, int]:
     """`2024-03` → how many; no month is empty. In no order."""
     found = _count(session, _per_month(wanted))
     if wanted.primaries:
-        in_stack = and_(Asset.stack_id.is_not(None), Stack.primary_asset_id != Asset.id)
-        others = _per_month(wanted, leaves_few=True).join(Stack, Stack.id == Asset.stack_id).where(in_stack)
-        for month, hidden in _count(session, others).items():
+        for month, hidden in _count(session, _hidden_per_month(wanted)).items():
             found[month] -= hidden
     return {month: count for month, count in found.items() if count}
 
@@ -124,6 +123,9 @@ def stack_sizes(session: Session, stack_ids: Collection[str]) -> dict[str, int]:
     return found
 
 
+@lru_cache(
+    maxsize=256
+)  # putting it together, and its key in SQLAlchemy's cache, takes longer than a small library's rows
 def _per_month(wanted: TimelineFilter, *, leaves_few: bool = False) -> Select[str, int]:
     name = month_of(_date(wanted))
     query = select(name, func.count()).select_from(Asset).where(*_conditions(wanted, leaves_few)).group_by(name)
@@ -132,8 +134,14 @@ def _per_month(wanted: TimelineFilter, *, leaves_few: bool = False) -> Select[st
     return query
 
 
+@lru_cache(maxsize=256)
+def _hidden_per_month(wanted: TimelineFilter) -> Select[str, int]:
+    in_stack = and_(Asset.stack_id.is_not(None), Stack.primary_asset_id != Asset.id)
+    return _per_month(wanted, leaves_few=True).join(Stack, Stack.id == Asset.stack_id).where(in_stack)
+
+
 def _count(session: Session, query: Select[str, int]) -> dict[str, int]:
-    return {row[0]: row[1] for row in session.execute(query)}
+    return {row[0]: row[1] for row in session.connection().execute(query)}
 
 
 def _date(wanted: TimelineFilter) -> Any:

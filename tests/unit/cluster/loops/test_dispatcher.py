@@ -1,6 +1,7 @@
 """What is leased, how it is spread over calls, and why a queue waits."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from cluster.loops.submitter import LossReason
 from cluster.names import QUEUE_OF_JOB, SEQUENTIAL_QUEUES, JobName, QueueName
 from cluster.queue.job import Done, Failed, JobSpec, NewJob, Place, Resources, Skipped, Snooze, asset_job
 from cluster.queue.retry import RetryPolicy
+from cluster.queue.store import Lease
 from cluster.storage.files import fenced_path
 from tests.fakes import FakeHandler, Loops
 
@@ -101,6 +103,30 @@ def test_what_was_leased_and_finds_no_slot_goes_back_as_it_was() -> None:
     assert [(job.name, str(job.state), job.attempts) for job in loops.jobs(QUEUE) if job.asset_id is None] == [
         (queue_all, "waiting", 0)
     ]
+
+
+def test_no_more_is_leased_than_starts_if_it_goes_on_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue with a type of large batches and another of single jobs does not lease and give back all the time."""
+    single = JobName.PERSON_GENERATE_THUMBNAIL
+    loops = Loops([*SPECS, JobSpec(single)], concurrency=1)
+    lease = loops.store.lease
+    leased: list[int] = []
+
+    def counted(*given: Any) -> list[Lease]:
+        leases = lease(*given)
+        leased.append(len(leases))
+        return list(leases)
+
+    monkeypatch.setattr(loops.store, "lease", counted)
+    loops.enqueue(*photos(6, single))
+    loops.pass_time(60)
+    loops.enqueue(*photos(9))
+    for _ in range(9):
+        (call,) = loops.dispatch()
+        loops.submitter.answer(call)
+        loops.settle()
+    assert leased == [4, *[1] * 6, 4, 4], "the first and the seventh time another type comes than was thought"
+    assert not loops.jobs(QUEUE)
 
 
 def test_a_paused_queue_leases_nothing_and_the_others_go_on(loops: Loops) -> None:
