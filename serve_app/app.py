@@ -110,8 +110,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     unserved.router,
 )
-"""Everything below /api; what is asked for most, and has few routes, first, since each request looks through them in order. `unserved` comes
-last: it answers for the routes of Immich that nobody above takes."""
+"""Everything below /api: what is asked for most and has few routes first, since each request looks through them in
+order. `unserved` comes last: it answers for the routes of Immich that nobody above takes."""
 
 
 MOST_JSON_BYTES = 10_000_000
