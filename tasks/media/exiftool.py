@@ -24,7 +24,7 @@ from typing import Any, Final, Self
 
 from exiftool import exiftool as pyexiftool
 
-from cluster.errors import ProgramMissing, ProgramTimeout, TooLarge, UnreadableMedia
+from cluster.errors import ProgramFailed, ProgramMissing, ProgramTimeout, TooLarge, UnreadableMedia
 
 Tags = Mapping[str, Any]
 """Tag name → value, as exiftool's JSON has it: text, numbers, lists, and dictionaries for structures."""
@@ -32,6 +32,7 @@ Tags = Mapping[str, Any]
 READ_TIMEOUT_S: Final = 120.0
 ANSWER_LIMIT_BYTES: Final = 32 << 20
 XMP_LIMIT_BYTES: Final = 16 << 20
+DYING_S: Final = 1.0
 FILES_PER_CHILD: Final = 2_000  # perl gives no memory back: a fresh child now and then keeps it small
 
 _log = logging.getLogger(__name__)
@@ -63,8 +64,8 @@ class ExifTool:
         """The tags of a file; `video` also reads what is embedded along the track. Absent tags are absent keys.
 
         A file that exiftool cannot read (or that is not there, or no file) gives no tags and a warning in the log.
-        Raises ProgramTimeout when there is no answer within `timeout_s`, ProgramMissing without exiftool; either way
-        the next call works. Source: spec jobs-media §1.1.
+        Raises ProgramTimeout when there is no answer within `timeout_s`, ProgramFailed when exiftool dies without a
+        file, too, ProgramMissing without exiftool; either way the next call works. Source: spec jobs-media §1.1.
         """
         with self._lock, _readable_name(path) as name:
             if name is None:
@@ -77,7 +78,8 @@ class ExifTool:
         """The content of the XMP file `source` (None: of an empty one) after these assignments, with values written
         as HTML; `source` itself stays as it is.
 
-        Raises UnreadableMedia when exiftool will not take the file, TooLarge, ProgramTimeout, ProgramMissing, OSError.
+        Raises UnreadableMedia when exiftool will not take the file, TooLarge, ProgramTimeout, ProgramFailed,
+        ProgramMissing, OSError.
         """
         with tempfile.TemporaryDirectory(prefix="heliostat-xmp-") as folder:
             before, after = Path(folder, "before.xmp"), Path(folder, "after.xmp")
@@ -98,7 +100,7 @@ class ExifTool:
     def extract(self, path: Path, tag: str, to: Path, *, timeout_s: float = READ_TIMEOUT_S) -> bool:
         """Write the binary value of `tag` to the file `to`; False where there is none.
 
-        Raises ProgramTimeout, ProgramMissing, OSError.
+        Raises ProgramTimeout, ProgramFailed, ProgramMissing, OSError.
         """
         with tempfile.TemporaryDirectory(prefix=".heliostat-", dir=to.parent) as folder, self._lock:
             with _readable_name(path) as name:
@@ -135,22 +137,24 @@ class ExifTool:
         return self._child.process_id if self._child else None
 
     def _ask(self, arguments: list[bytes], deadline: float, timeout_s: float) -> bytes:
-        """The child's answer. A child that dies on the way is replaced once: the file may not be to blame."""
-        for _ in range(2):
+        """The child's answer, none where every child dies of the question. One that dies on the way is replaced once:
+        the file may not be to blame; then exiftool has to show that it works at all."""
+        for question in (arguments, arguments, [b"-ver"]):
             child = self._living_child()
             try:
-                answer = child.ask(arguments, deadline)
+                answer = child.ask(question, deadline)
             except TimeoutError as error:
                 self._drop_child()
                 raise ProgramTimeout(self._program, timeout_s) from error
             except (EOFError, BrokenPipeError):
+                last_words = child.last_words()
                 self._drop_child()
                 continue
             except BaseException:  # interrupted half-way: the rest of that answer must not be taken for the next one
                 self._drop_child()
                 raise
-            return answer
-        return b""
+            return answer if question is arguments else b""
+        raise ProgramFailed(self._program, *last_words)
 
     def _living_child(self) -> "_Child":
         if self._child is not None and self._child.files_read >= FILES_PER_CHILD:
@@ -206,6 +210,15 @@ class _Child(pyexiftool.ExifTool):  # type: ignore[misc]  # the package has no t
         """The first line of what the last command complained about."""
         text = (self._last_stderr or b"").decode(errors="replace").strip()
         return text.splitlines()[0] if text else ""
+
+    def last_words(self) -> tuple[int, str]:
+        """Of a child that is dying: its exit status, and what it has complained about."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(DYING_S)
+        assert self._process.stderr is not None
+        said = self._process.stderr.fileno()
+        heard = os.read(said, 1 << 16) if select.select([said], [], [], 0)[0] else b""
+        return self._process.returncode or 0, heard.decode(errors="replace")
 
     def end(self) -> None:
         """Kill the whole process group and reap the child."""

@@ -15,7 +15,7 @@ import piexif
 import pytest
 from PIL import Image
 
-from cluster.errors import ProgramMissing, ProgramTimeout
+from cluster.errors import ProgramFailed, ProgramMissing, ProgramTimeout
 from tasks.media.exif import FileStat, extract_facts
 from tasks.media.exiftool import FILES_PER_CHILD, ExifTool, argument_line
 from tests.programs import program
@@ -178,10 +178,42 @@ def test_a_child_that_hangs_is_a_timeout_and_the_next_read_works(exiftool: ExifT
     assert exiftool.read(path)["Make"] == "Hand-made"
 
 
-def test_a_program_that_always_dies_is_an_unreadable_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with ExifTool(program("false")) as broken:
-        assert broken.read(photo(tmp_path / "a.jpg"), timeout_s=5) == {}
-    assert "a.jpg" in caplog.text
+DIES_OF_ONE_FILE = """#!/bin/bash
+while IFS= read -r line; do
+    [[ $line == *evil* ]] && kill -KILL 0
+    printf '%s\\n' "$line"
+done | exiftool "$@"
+"""
+DIES_AT_ONCE = """#!/bin/bash
+echo "Can't locate Image/ExifTool.pm" >&2
+exit 2
+"""
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_file_that_every_child_dies_of_is_unreadable(
+    exiftool: ExifTool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExifTool(script(tmp_path / "exiftool", DIES_OF_ONE_FILE)) as fragile:
+        assert fragile.read(photo(tmp_path / "evil.jpg"), timeout_s=20) == {}
+        assert "evil.jpg" in caplog.text
+        assert fragile.read(photo(tmp_path / "a.jpg"), timeout_s=20)["Make"] == "Hand-made"
+
+
+def test_a_program_that_always_dies_is_no_files_fault(tmp_path: Path) -> None:
+    with ExifTool(script(tmp_path / "exiftool", DIES_AT_ONCE)) as broken:
+        for attempt in (
+            lambda: broken.read(photo(tmp_path / "a.jpg"), timeout_s=20),
+            lambda: broken.edit_xmp(None, ["-XMP:Rating=3"], timeout_s=20),
+        ):
+            with pytest.raises(ProgramFailed, match=r"ended with 2: Can't locate") as failed:
+                attempt()
+            assert failed.value.retryable
 
 
 def test_without_exiftool_the_error_says_what_to_install(tmp_path: Path) -> None:
