@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, union_all
+from sqlalchemy import ColumnElement, Select, exists, func, intersect, select, union_all
 from sqlalchemy.orm import Session
 
 from cluster.db.dialects import contains_text, unindexed
@@ -79,6 +79,7 @@ SORT_COLUMNS: Mapping[SortField, Any] = {
 }
 
 
+FEW = 4
 OF_EXIF = frozenset(
     name
     for columns in (EQUAL, CONTAINS, SORT_COLUMNS)
@@ -245,17 +246,22 @@ def _conditions(wanted: AssetFilter, by_owner: bool) -> Iterator[ColumnElement[b
 
 
 def _membership(wanted: AssetFilter) -> Iterator[ColumnElement[bool]]:
-    for album_id in wanted.album_ids:
-        yield Asset.id.in_(select(AlbumAsset.asset_id).where(AlbumAsset.album_id == album_id))
-    for person_id in wanted.person_ids:
-        yield Asset.id.in_(assets_with_person(person_id))
+    yield from _in_all([select(AlbumAsset.asset_id).where(AlbumAsset.album_id == one) for one in wanted.album_ids])
+    yield from _in_all([assets_with_person(one) for one in wanted.person_ids])
     if wanted.tag_ids is None:
         yield ~exists().where(TagAsset.asset_id == Asset.id)
     elif not isinstance(wanted.tag_ids, AnyTags):
-        for tag_id in wanted.tag_ids:
-            yield Asset.id.in_(assets_with_tag(tag_id))
+        yield from _in_all([assets_with_tag(one) for one in wanted.tag_ids])
     if wanted.outside_albums:
         yield ~exists().where(AlbumAsset.asset_id == Asset.id)
+
+
+def _in_all(sets: Sequence[Select[str]]) -> Iterator[ColumnElement[bool]]:
+    """Each of a few may be where the database begins; for the order of hundreds PostgreSQL would look for minutes."""
+    if len(sets) > FEW:
+        yield Asset.id.in_(intersect(*sets))
+    else:
+        yield from (Asset.id.in_(one) for one in sets)
 
 
 def _files(wanted: AssetFilter) -> Iterator[ColumnElement[bool]]:

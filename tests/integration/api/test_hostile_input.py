@@ -1,14 +1,17 @@
 """Input that nobody sends by mistake: it is refused or taken as it is, breaks nothing and leaves its place never."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from tests.api_stack import WHEN, ApiStack, AppClient, Person
+from tests.library_rows import add_asset, add_tag
 
 HALF, NUL, MANY_LEVELS = "\\ud800", "\\u0000", 50_000
 NOBODY = "00000000-0000-4000-8000-000000000000"
+SOON_S = 20.0
 TIMES = {"fileCreatedAt": WHEN, "fileModifiedAt": WHEN}
 
 
@@ -123,3 +126,41 @@ def test_a_malformed_upload_is_refused_and_leaves_nothing(
     headers = ann.headers | {"content-type": content_type}
     assert client.request("POST", "/assets", content=body, headers=headers).status_code == 400
     assert stack.uploaded_files() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "message"),
+    [
+        ("POST", "/search/metadata", {"albumIds": [NOBODY] * 501}, "array to have <=500 items"),
+        ("POST", "/search/metadata", {"personIds": [NOBODY] * 501}, "array to have <=500 items"),
+        ("POST", "/search/statistics", {"tagIds": [NOBODY] * 501}, "array to have <=500 items"),
+        (
+            "POST",
+            "/shared-links",
+            {"type": "INDIVIDUAL", "assetIds": [], "slug": "x" * 256},
+            "string to have <=255 characters",
+        ),
+        ("POST", "/tags", {"name": ""}, "string to have >=1 characters"),
+        (
+            "PUT",
+            "/assets/metadata",
+            {"items": [{"assetId": NOBODY, "key": "k" * 256, "value": {}}]},
+            "string to have <=255 characters",
+        ),
+    ],
+)
+def test_what_is_too_long_is_told_in_its_own_words(
+    client: AppClient, ann: Person, method: str, path: str, body: Any, message: str
+) -> None:
+    answer = client.request(method, path, json=body, headers=ann.headers)
+    assert answer.status_code == 400
+    assert message in str(answer.json()), answer.text
+
+
+def test_as_many_ids_as_may_be_asked_for_are_looked_for(client: AppClient, ann: Person, stack: ApiStack) -> None:
+    has_all, lacks_one = add_asset(stack, ann), add_asset(stack, ann)
+    ids = [add_tag(stack, ann, str(number), has_all, *([lacks_one] if number != 250 else [])) for number in range(500)]
+    began = time.monotonic()
+    answer = client.post("/search/metadata", json={"tagIds": ids}, headers=ann.headers)
+    assert [one["id"] for one in answer.json()["assets"]["items"]] == [has_all]
+    assert time.monotonic() - began < SOON_S
