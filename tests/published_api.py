@@ -75,13 +75,13 @@ def _without_nullable(node: Any) -> Any:
 
 def api_differences(ours: Schema, published: Schema) -> Iterator[str]:
     """Where our description disagrees: names, types, required fields, status codes. PATCH may stand in for PUT."""
-    templates = {_unnamed(path): operations for path, operations in published["paths"].items()}
+    templates = {unnamed(path): operations for path, operations in published["paths"].items()}
     for path, operations in ours["paths"].items():
         if not path.startswith("/api/"):
             continue
         for method, operation in operations.items():
             name = f"{method.upper()} {path.removeprefix('/api')}"
-            theirs = templates.get(_unnamed(path.removeprefix("/api")), {})
+            theirs = templates.get(unnamed(path.removeprefix("/api")), {})
             wanted = theirs.get(method) or (theirs.get("put") if method == "patch" else None)
             if wanted is None:
                 yield f"{name}: Immich has no such route"
@@ -90,7 +90,7 @@ def api_differences(ours: Schema, published: Schema) -> Iterator[str]:
                 yield f"{name}: {difference}"
 
 
-def _unnamed(path: str) -> str:
+def unnamed(path: str) -> str:
     """What a parameter within a path is called, no client sees."""
     return re.sub(r"{[^}]*}", "{}", path)
 

@@ -1,5 +1,7 @@
 """Every route that we serve agrees with Immich's published description: names, types, required fields, status codes."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from tests.published_api import (
     find_operation,
     published_api,
     schema_differences,
+    unnamed,
 )
-from tests.shared_media import shared_dir
+from tests.shared_media import REPOSITORY, shared_dir
 
 DIFFERENCES_WANTED = {
     "POST /admin/users: request.notify is missing",  # e-mail is out of scope: taken and ignored, as unknown fields are
@@ -44,6 +47,52 @@ def test_every_route_agrees_with_immich(published: Schema, tmp_path: Path) -> No
     ours = our_description(tmp_path)
     assert len(ours["paths"]) > 20
     assert sorted(api_differences(ours, published)) == sorted(DIFFERENCES_WANTED)
+
+
+def test_every_published_route_is_served_or_said_not_to_be(
+    published: Schema, tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    ours, areas, refused = our_description(tmp_path), dict[str, list[bool]](), list[tuple[str, str]]()
+    served = {(method, unnamed(path)) for path, methods in ours["paths"].items() for method in methods}
+    for path, operations in published["paths"].items():
+        for method, operation in operations.items():
+            is_served = (method, unnamed(f"/api{path}")) in served
+            areas.setdefault(operation["tags"][0], []).append(is_served)
+            refused += [] if is_served else [(method.upper(), path)]
+    said = not_served((REPOSITORY / "serve_app" / "README.md").read_text())
+    assert [f"{method} {path}" for method, path in refused if not any(fits(method, path, one) for one in said)] == []
+    assert [one for one in said if not any(fits(method, path, one) for method, path in refused)] == []
+    with api_client(f"sqlite:///{tmp_path / 'heliostat.db'}", tmp_path / "media") as api:
+        answers = {api.request(method, re.sub(r"[{}]", "", path)).status_code for method, path in refused}
+    assert answers == {501}
+    for area, found in sorted(areas.items()):
+        report(f"{area}: {sum(found)} of {len(found)} routes served")
+    every = [one for found in areas.values() for one in found]
+    report(f"all areas: {sum(every)} of {len(every)} routes served")
+
+
+def not_served(readme: str) -> list[tuple[set[str], str]]:
+    """(methods, beginning of the path) of what the table names; no method stands for all."""
+    table = readme.partition("### What is not served")[2].partition("\n\n| Routes")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| ((?:[A-Z, ]+ )?/.*?) \|", table, re.MULTILINE)
+    return [
+        (set(re.findall(r"[A-Z]+", cell.partition("/")[0])), path)
+        for cell in cells
+        for path in re.findall(r"/[^ ,|]+", cell)
+    ]
+
+
+def fits(method: str, path: str, said: tuple[set[str], str]) -> bool:
+    methods, start = said
+    return (not methods or method in methods) and (path == start or path.startswith(f"{start}/"))
+
+
+def test_the_table_is_read_as_it_stands() -> None:
+    rows = "| Routes | Why |\n|---|---|\n| /a, /b | no |\n| PUT, GET /c/{id} | /d |"
+    table = f"### What is not served\n\nWords.\n\n{rows}\n\nMore."
+    assert not_served(table) == [(set(), "/a"), (set(), "/b"), ({"PUT", "GET"}, "/c/{id}")]
+    assert [fits("PUT", path, (set(), "/a")) for path in ("/a", "/a/x", "/ab")] == [True, True, False]
+    assert [fits(method, "/c", ({"PUT"}, "/c")) for method in ("PUT", "GET")] == [True, False]
 
 
 def our_description(folder: Path) -> Schema:
