@@ -24,7 +24,7 @@ from serve_app.services.serve_media import ServedFile, ThumbnailSize
 from serve_app.services.update_asset import update_asset, update_assets
 from serve_app.services.upload import Upload, Uploaded, find_upload
 from serve_app.wire import asset as wire
-from serve_app.wire.common import PlainText
+from serve_app.wire.common import PlainText, WireId
 from serve_app.wire.validation import wire_issues
 
 router = APIRouter(tags=["assets"])
@@ -41,7 +41,7 @@ Deleter = Annotated[Caller, Depends(allow("asset.delete"))]
 @router.head("/assets/{asset_id}/thumbnail", include_in_schema=False)
 async def view_asset(
     request: Request,
-    asset_id: wire.Uuid,
+    asset_id: WireId,
     size: ThumbnailSize = ThumbnailSize.THUMBNAIL,
     edited: bool = False,
 ) -> Response:
@@ -139,7 +139,7 @@ def copy_asset(
 
 
 @router.get("/assets/{asset_id}", response_model=wire.AssetResponse)
-def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Visitor) -> wire.AssetResponse | Response:
+def get_one_asset(asset_id: WireId, services: ServicesOf, caller: Visitor) -> wire.AssetResponse | Response:
     seen = get_asset(services, caller, asset_id)
     if seen.bare:
         return JSONResponse(wire.bare_asset(seen.asset).model_dump(mode="json", by_alias=True))
@@ -149,19 +149,19 @@ def get_one_asset(asset_id: wire.Uuid, services: ServicesOf, caller: Visitor) ->
 @router.put("/assets/{asset_id}")
 @router.patch("/assets/{asset_id}", include_in_schema=False)
 def update_one_asset(
-    asset_id: wire.Uuid, body: wire.UpdateAsset, services: ServicesOf, caller: Editor
+    asset_id: WireId, body: wire.UpdateAsset, services: ServicesOf, caller: Editor
 ) -> wire.AssetResponse:
     return wire.asset_response(*update_asset(services, caller, asset_id, body.changes()))
 
 
 @router.get("/assets/{asset_id}/metadata")
-def get_asset_metadata(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> list[wire.MetadataResponse]:
+def get_asset_metadata(asset_id: WireId, services: ServicesOf, caller: Reader) -> list[wire.MetadataResponse]:
     return [wire.metadata_response(row) for row in get_metadata(services, caller, asset_id)]
 
 
 @router.put("/assets/{asset_id}/metadata")
 def update_asset_metadata(
-    asset_id: wire.Uuid, body: wire.PutMetadata, services: ServicesOf, caller: Editor
+    asset_id: WireId, body: wire.PutMetadata, services: ServicesOf, caller: Editor
 ) -> list[wire.MetadataResponse]:
     """Under keys of the client's own, in place of what was there."""
     wanted = [(asset_id, item.key, item.value) for item in body.items]
@@ -170,25 +170,25 @@ def update_asset_metadata(
 
 @router.get("/assets/{asset_id}/metadata/{key}")
 def get_asset_metadata_by_key(
-    asset_id: wire.Uuid, key: PlainText, services: ServicesOf, caller: Reader
+    asset_id: WireId, key: PlainText, services: ServicesOf, caller: Reader
 ) -> wire.MetadataResponse:
     return wire.metadata_response(asset_metadata.get(services, caller, asset_id, key))
 
 
 @router.delete("/assets/{asset_id}/metadata/{key}", status_code=204)
-def delete_asset_metadata(asset_id: wire.Uuid, key: PlainText, services: ServicesOf, caller: Editor) -> None:
+def delete_asset_metadata(asset_id: WireId, key: PlainText, services: ServicesOf, caller: Editor) -> None:
     asset_metadata.delete(services, caller, [(asset_id, key)])
 
 
 @router.get("/assets/{asset_id}/ocr")
-def get_asset_ocr(asset_id: wire.Uuid, services: ServicesOf, caller: Reader) -> list[wire.OcrResponse]:
+def get_asset_ocr(asset_id: WireId, services: ServicesOf, caller: Reader) -> list[wire.OcrResponse]:
     """What was read in the picture, line by line."""
     return [wire.ocr_response(line) for line in get_text(services, caller, asset_id)]
 
 
 @router.get("/assets/{asset_id}/edits")
 def get_asset_edits(
-    asset_id: wire.Uuid, services: ServicesOf, caller: Annotated[Caller, Depends(allow("asset.edit.get"))]
+    asset_id: WireId, services: ServicesOf, caller: Annotated[Caller, Depends(allow("asset.edit.get"))]
 ) -> wire.EditsResponse:
     """Nothing, as long as there is no editor."""
     check_access(services, caller, asset_id, "asset.edit.get")
@@ -201,7 +201,7 @@ def get_asset_edits(
 
 @router.get("/assets/{asset_id}/original", response_class=Response)
 @router.head("/assets/{asset_id}/original", include_in_schema=False)
-async def download_asset(request: Request, asset_id: wire.Uuid, edited: bool = False) -> Response:
+async def download_asset(request: Request, asset_id: WireId, edited: bool = False) -> Response:
     def find(caller: Caller) -> ServedFile:
         return serve_media.original(services_of(request), caller, asset_id, edited)
 
@@ -210,7 +210,7 @@ async def download_asset(request: Request, asset_id: wire.Uuid, edited: bool = F
 
 @router.get("/assets/{asset_id}/video/playback", response_class=Response)
 @router.head("/assets/{asset_id}/video/playback", include_in_schema=False)
-async def play_asset_video(request: Request, asset_id: wire.Uuid) -> Response:
+async def play_asset_video(request: Request, asset_id: WireId) -> Response:
     def find(caller: Caller) -> ServedFile:
         return serve_media.playback(services_of(request), caller, asset_id)
 

@@ -15,12 +15,12 @@ Deleter = Annotated[Caller, Depends(allow("asset.delete"))]
 
 @router.post("/empty")
 def empty_trash(services: ServicesOf, caller: Deleter) -> Count:
-    return Count(count=trash.empty_trash(services, caller.user_id))
+    return Count(count=trash.empty_trash(services, caller))
 
 
 @router.post("/restore")
 def restore_trash(services: ServicesOf, caller: Deleter) -> Count:
-    return Count(count=trash.restore_trash(services, caller.user_id))
+    return Count(count=trash.restore_trash(services, caller))
 
 
 @router.post("/restore/assets")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.orm import Session
 
 from cluster.db.queries import access, albums, assets
-from cluster.db.queries.access import EDITOR, OWNER
+from cluster.db.queries.access import EDITOR, OWNER, Viewer
 from cluster.db.tables.album import Album
 from cluster.notices import tell
 from cluster.queue.job import Notice
@@ -39,6 +39,17 @@ def add_assets_to_albums(
             one for album in writable for one in _add(services, session, caller.user_id, album, sorted(mine), mine)
         ]
         return None if any(one.refusal is None for one in outcomes) else Refusal.DUPLICATE
+
+
+def join_albums(services: Services, session: Session, viewer: Viewer, asset_id: str, beside: Sequence[str]) -> None:
+    """The asset is in every album that one of the others is in, as far as the viewer may add to it."""
+    now = services.clock.now()
+    for album_id, inside in sorted(albums.albums_with(session, [asset_id, *beside]).items()):
+        found = access.album_for(session, viewer, album_id)
+        if asset_id in inside or found is None or found[1] not in (OWNER, EDITOR):
+            continue
+        albums.add_to_album(session, album_id, [asset_id], now)
+        _changed(services, session, found[0])
 
 
 def remove_assets(services: Services, caller: Caller, album_id: str, ids: Sequence[str]) -> list[Outcome]:

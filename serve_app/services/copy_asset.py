@@ -11,8 +11,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import access, albums, assets, shared_links, stacks
-from cluster.db.queries.access import EDITOR, OWNER
+from cluster.db.queries import assets, shared_links, stacks
 from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.upsert import upsert
 from cluster.errors import BadRequest
@@ -20,7 +19,7 @@ from cluster.names import JobName
 from cluster.queue.job import NewEvent, Priority, asset_job
 from cluster.storage.files import write_atomically
 from serve_app.deps import Caller, Services
-from serve_app.services.albums import tell_members
+from serve_app.services.album_assets import join_albums
 from serve_app.services.get_asset import no_access
 from serve_app.services.serve_media import within
 from tasks.media.sidecar import sidecar_to_write
@@ -60,7 +59,7 @@ def _copy(
     session.flush()
     locked = assets.LOCKED in (source.visibility, target.visibility)  # what is locked is in nothing that others see
     if Copied.ALBUMS in what and not locked:
-        _copy_albums(services, session, caller, source.id, target.id)
+        join_albums(services, session, caller, target.id, [source.id])
     if Copied.SHARED_LINKS in what and not locked:
         for link_id in shared_links.links_with(session, caller.user_id, source.id):
             shared_links.add_to_link(session, link_id, [target.id])
@@ -68,19 +67,6 @@ def _copy(
         _join_stack(services, session, source, target)
     if Copied.SIDECAR in what:
         _copy_sidecar(services, session, source.id, target)
-
-
-def _copy_albums(services: Services, session: Session, caller: Caller, source_id: str, target_id: str) -> None:
-    now = services.clock.now()
-    for album_id in sorted(albums.albums_with(session, [source_id])):
-        found = access.album_for(session, caller, album_id)
-        if found is None or found[1] not in (OWNER, EDITOR):
-            continue
-        album = found[0]
-        albums.add_to_album(session, album_id, [target_id], now)
-        album.updated_at = now
-        session.flush()
-        tell_members(services, session, album)
 
 
 def _join_stack(services: Services, session: Session, source: Asset, target: Asset) -> None:

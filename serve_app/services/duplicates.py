@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from cluster.db.queries import albums, assets, duplicates, system, tags
+from cluster.db.queries import assets, duplicates, system, tags
+from cluster.db.queries.access import Account
 from cluster.db.queries.asset_details import details_of, tags_on
 from cluster.db.queries.assets import ARCHIVE
 from cluster.db.queries.duplicates import Member
-from cluster.db.tables.album import Album
-from cluster.db.tables.asset import Asset, AssetExif
+from cluster.db.tables.asset import AssetExif
 from cluster.queue.job import NewEvent
 from serve_app.deps import Services
-from serve_app.services.albums import tell_members
+from serve_app.services.album_assets import join_albums
 from serve_app.services.delete_asset import empty_trash_job
 from serve_app.services.get_asset import SeenAsset
 from serve_app.services.outcomes import Refusal
@@ -162,24 +162,13 @@ def _merge_into(services: Services, session: Session, keeper: Member, others: Se
     if locked:
         services.store.enqueue(session, [sidecar_write(asset.id)])
     other_ids = [other.id for other, _ in others]
-    _merge_albums(services, session, asset, other_ids)
+    join_albums(services, session, Account(asset.owner_id), asset.id, other_ids)
     tagged = tags_on(session, [asset.id, *other_ids])
     known = {tag.id for tag in tagged.get(asset.id, ())}
     new = {(tag.id, asset.id) for one in other_ids for tag in tagged.get(one, ()) if tag.id not in known}
     if new:
         tags.link(session, new)
         note_tags(services, session, [asset.id], now)
-
-
-def _merge_albums(services: Services, session: Session, keeper: Asset, others: Sequence[str]) -> None:
-    now = services.clock.now()
-    for album_id, inside in albums.albums_with(session, [keeper.id, *others]).items():
-        if keeper.id not in inside:
-            albums.add_to_album(session, album_id, [keeper.id], now)
-            album = session.get_one(Album, album_id)
-            album.updated_at = now
-            session.flush()
-            tell_members(services, session, album)
 
 
 def merged(keeper: Member, others: Sequence[Member]) -> AssetChanges:

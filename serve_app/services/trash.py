@@ -9,20 +9,20 @@ from serve_app.services.delete_asset import empty_trash_job
 from serve_app.services.get_asset import require_owned
 
 
-def empty_trash(services: Services, user_id: str) -> int:
-    """Everything in the user's trash goes for good; returns how many. Blocks."""
+def empty_trash(services: Services, caller: Caller) -> int:
+    """Everything that the caller sees of their trash goes for good; returns how many. Blocks."""
     with services.database.session(durable=True) as session:
-        ids = assets.trashed_ids(session, user_id)
+        ids = assets.trashed_ids(session, caller.user_id, with_locked=caller.elevated)
         if ids:
             assets.set_status(session, ids, assets.DELETED, services.clock.now())
             services.store.enqueue(session, [empty_trash_job()])
     return len(ids)
 
 
-def restore_trash(services: Services, user_id: str) -> int:
-    """Everything in the user's trash is back; returns how many. Blocks."""
+def restore_trash(services: Services, caller: Caller) -> int:
+    """Everything that the caller sees of their trash is back; returns how many. Blocks."""
     with services.database.session(durable=True) as session:
-        ids = assets.trashed_ids(session, user_id)
+        ids = assets.trashed_ids(session, caller.user_id, with_locked=caller.elevated)
         assets.set_status(session, ids, assets.ACTIVE, services.clock.now())
     return len(ids)
 
@@ -33,7 +33,7 @@ def restore_assets(services: Services, caller: Caller, ids: Sequence[str]) -> in
         return 0
     with services.database.session(durable=True) as session:
         require_owned(session, caller, ids, "asset.delete")
-        trashed = assets.trashed_ids(session, caller.user_id, ids)
+        trashed = assets.trashed_ids(session, caller.user_id, ids, with_locked=caller.elevated)
         assets.set_status(session, trashed, assets.ACTIVE, services.clock.now())
         services.store.emit(session, [NewEvent("asset_restore", caller.user_id, {"asset_ids": list(ids)})])
     return len(ids)

@@ -35,7 +35,7 @@ from serve_app.services.get_asset import SeenAsset
 from serve_app.services.run_asset_jobs import AssetJob
 from serve_app.services.update_asset import AssetChanges
 from serve_app.services.upload import UploadDetails, Uploaded
-from serve_app.wire.common import STORABLE, PlainText, WhenKnown, Wire, WireTime
+from serve_app.wire.common import STORABLE, PlainText, WhenKnown, Wire, WireId, WireTime
 from serve_app.wire.person import PersonResponse, person_response
 from serve_app.wire.tag import TagResponse, tag_response
 from tasks.media.formats import mime_type
@@ -51,14 +51,7 @@ ASSET_JOBS: Mapping[AssetJobName, AssetJob] = {
 }
 
 
-_UUID_V4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 _FORM_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _uuid(text: str) -> str:
-    if not _UUID_V4.fullmatch(text):
-        raise PydanticCustomError("uuid_version", "Invalid UUID")
-    return text.lower()
 
 
 def _date(text: str) -> str:
@@ -101,7 +94,6 @@ def _unless_empty(text: Any) -> Any:
     return None if text == "" else text
 
 
-Uuid = Annotated[PlainText, AfterValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 FormDate = Annotated[str, AfterValidator(_form_date), WithJsonSchema({"type": "string", "format": "date-time"})]
 Date = Annotated[PlainText, AfterValidator(_date)]
 Zone = Annotated[PlainText, AfterValidator(_zone)]
@@ -127,7 +119,7 @@ class UploadForm(Wire):
     duration: Annotated[DurationMs | None, BeforeValidator(_unless_empty)] = None
     is_favorite: Literal["true", "false"] = "false"
     visibility: Visibility = "timeline"
-    live_photo_video_id: Annotated[Uuid | None, BeforeValidator(_unless_empty)] = None
+    live_photo_video_id: Annotated[WireId | None, BeforeValidator(_unless_empty)] = None
     metadata: Annotated[Json[list[MetadataItem]] | None, BeforeValidator(_unless_empty)] = None
 
     def details(self) -> UploadDetails:
@@ -215,13 +207,13 @@ class ChangeableFields(Wire):
 class UpdateAsset(ChangeableFields):
     """For one. No `livePhotoVideoId` (null): the photo stands still again."""
 
-    live_photo_video_id: Uuid | None = None
+    live_photo_video_id: WireId | None = None
 
 
 class UpdateAssets(ChangeableFields):
     """For many. `dateTimeRelative`: minutes."""
 
-    ids: list[Uuid]
+    ids: list[WireId]
     duplicate_id: PlainText | None = None
     date_time_relative: Annotated[StrictInt, Field(ge=-(10**9), le=10**9)] = 0
     time_zone: Zone = "UTC"
@@ -253,20 +245,20 @@ _CHANGES = {
 class DeleteAssets(Wire):
     """`force`: past the trash."""
 
-    ids: list[Uuid]
+    ids: list[WireId]
     force: StrictBool = False
 
 
 class Ids(Wire):
     """Any things of one kind."""
 
-    ids: list[Uuid]
+    ids: list[WireId]
 
 
 class RunAssetJobs(Wire):
     """One job for each asset."""
 
-    asset_ids: list[Uuid]
+    asset_ids: list[WireId]
     name: AssetJobName
 
 
@@ -299,7 +291,7 @@ class PutMetadata(Wire):
 class MetadataItemOfAsset(MetadataItem):
     """And of which asset."""
 
-    asset_id: Uuid
+    asset_id: WireId
 
 
 class PutMetadataOfMany(Wire):
@@ -311,7 +303,7 @@ class PutMetadataOfMany(Wire):
 class MetadataKeyOfAsset(Wire):
     """What to forget."""
 
-    asset_id: Uuid
+    asset_id: WireId
     key: Annotated[StrictStr, Field(min_length=1, max_length=255), STORABLE]
 
 
@@ -330,8 +322,8 @@ class MetadataOfAsset(MetadataResponse):
 class CopyAsset(Wire):
     """What of `source_id` goes to `target_id`, too."""
 
-    source_id: Uuid
-    target_id: Uuid
+    source_id: WireId
+    target_id: WireId
     albums: StrictBool = True
     favorite: StrictBool = True
     shared_links: StrictBool = True

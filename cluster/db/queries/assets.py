@@ -269,9 +269,13 @@ def take_back(session: Session, asset_id: str, at: datetime) -> bool:
     return bool(taken.rowcount)  # type: ignore[attr-defined]
 
 
-def trashed_ids(session: Session, owner_id: str, ids: Collection[str] | None = None) -> list[str]:
+def trashed_ids(
+    session: Session, owner_id: str, ids: Collection[str] | None = None, *, with_locked: bool = False
+) -> list[str]:
     """The user's assets in the trash, or those of `ids` that are."""
     trashed = select(Asset.id).where(Asset.status == TRASHED, Asset.deleted_at.is_not(None))
+    if not with_locked:
+        trashed = trashed.where(unlocked())
     if ids is None:
         return list(session.scalars(trashed.where(Asset.owner_id == owner_id)))
     mine = trashed.where(unindexed(Asset.owner_id) == owner_id)

@@ -137,6 +137,22 @@ def test_the_one_that_is_kept_learns_what_the_others_knew(
     assert as_ann.get("/duplicates") == []
 
 
+@pytest.mark.parametrize("role", ["viewer", "editor"])
+def test_the_one_that_is_kept_joins_albums_that_one_may_add_to(
+    stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient, as_ben: CheckedClient, role: str
+) -> None:
+    group = str(uuid.uuid4())
+    keep, other = (add_asset(stack, ann, duplicate_id=group) for _ in range(2))
+    with_her, left = (add_album(stack, ben, other, shared_with=one) for one in (ann, None))
+    as_ben.put(f"/albums/{with_her}/user/{ann.user_id}", role=role)
+    one = {"duplicateId": group, "keepAssetIds": [keep], "trashAssetIds": [other]}
+    assert [done["success"] for done in as_ann.post("/duplicates/resolve", groups=[one])] == [True]
+    with stack.services.database.reader() as session:
+        joined = set(session.scalars(select(AlbumAsset.album_id).where(AlbumAsset.asset_id == keep)))
+    assert joined == ({with_her} if role == "editor" else set())
+    assert left not in joined
+
+
 def test_two_places_are_none_and_nothing_new_writes_no_sidecar(
     stack: ApiStack, ann: Person, as_ann: CheckedClient
 ) -> None:
