@@ -77,7 +77,8 @@ class NodeSupervisor:
         self._labels = labels_of_node(environ)
         self._head = host_and_port(address)
         self._stack = Stack(settings, environ, head=False)
-        self._stand_in = StandIn(self._stack.environment, worker_label(WorkerName.API) in self._labels)
+        self._is_api = worker_label(WorkerName.API) in self._labels
+        self._stand_in = StandIn(self._stack.environment, self._is_api)
         self._stopping, self._at_once = threading.Event(), threading.Event()
         self._address = ""
 
@@ -133,10 +134,11 @@ class NodeSupervisor:
                 return address
         except OSError as error:
             last = self._head[1] + RAY_PORTS_PER_STACK - 1
+            alone = ", and this machine's API starts when it has joined once" if self._is_api else ""
             raise JoinRefused(
-                f"nothing answers at {self._head_address} ({error.strerror or error}): run `heliostat up` there with "
-                "HELIOSTAT_RAY_HOST set to the address by which this machine reaches it, and let the machines of the "
-                f"cluster reach each other's ports {self._head[1]} to {last}"
+                f"nothing answers at {self._head_address} ({error.strerror or error}){alone}: run `heliostat up` "
+                "there with HELIOSTAT_RAY_HOST set to the address by which this machine reaches it, and let the "
+                f"machines of the cluster reach each other's ports {self._head[1]} to {last}"
             ) from None
 
     def _wait_for_facts(self) -> HeadFacts:

@@ -12,10 +12,13 @@ import pytest
 
 from cluster.db.engine import Database
 from cluster.db.migrations import migrate
+from cluster.joining import JoinRefused
 from cluster.launch import STACK_MARK
+from cluster.settings import read_settings
 from cluster.storage.mounts import check_folders
 from serve_app import stand_in
 from serve_app.client import ApiClient, sha1_hex
+from serve_app.node import NodeSupervisor
 from serve_app.stand_in import StandIn
 from tests.e2e.photos import make_photos
 from tests.e2e.real_stack import wait_until
@@ -100,3 +103,31 @@ def test_a_machine_that_is_no_api_node_has_none() -> None:
     none.keep()
     assert none._process is None
     none.end()
+
+
+def test_it_is_brought_back_where_it_has_died_and_not_where_it_was_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stand_in, "AGAIN_S", 0.0)
+    with kept(machine(f"sqlite:///{tmp_path / 'heliostat.db'}", tmp_path)) as (running, url):
+        first = running._process
+        assert first is not None
+        assert os.getsid(first.pid) == first.pid != os.getsid(0), "Ctrl-C is for the node"
+        first.kill()
+        first.wait()
+        running.keep_running()
+        wait_until(lambda: answers(url), START_S, "it to answer again")
+        running.end()
+        running.keep_running()
+        assert running._process is None
+
+
+@pytest.mark.parametrize(("workers", "of_its_api"), [("", True), ("api", False)])
+def test_an_api_machine_that_finds_no_head_says_that_it_serves_nothing_yet(
+    tmp_path: Path, workers: str, of_its_api: bool
+) -> None:
+    environ = {**machine(f"sqlite:///{tmp_path / 'heliostat.db'}", tmp_path), "IMMICH_WORKERS_EXCLUDE": workers}
+    node = NodeSupervisor(read_settings(environ), environ, "127.0.0.1:9")
+    with pytest.raises(JoinRefused, match=r"nothing answers at 127\.0\.0\.1:9") as refused:
+        node._reach()
+    assert ("this machine's API starts when it has joined once" in str(refused.value)) is of_its_api
