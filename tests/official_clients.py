@@ -4,12 +4,15 @@
 --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts`, then without its `funding` entries.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -37,6 +40,27 @@ def immich(home: Path, *arguments: str | Path, cwd: Path | None = None) -> Ran:
     return _run([node(), installed() / "node_modules/@immich/cli/bin/immich", *arguments], home, cwd=cwd)
 
 
+@contextlib.contextmanager
+def immich_at_work(home: Path, said: Path, *arguments: str | Path) -> Iterator[None]:
+    """The same while it goes on; what it says stands in the file `said`. In the end it is told to stop (Ctrl-C)."""
+    command = [node(), installed() / "node_modules/@immich/cli/bin/immich", *arguments]
+    with (
+        said.open("w") as output,
+        subprocess.Popen(
+            command, cwd=home, env=_environment(home), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        ) as running,
+    ):
+        try:
+            yield
+        finally:
+            running.send_signal(signal.SIGINT)
+            try:
+                running.wait(TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                raise
+
+
 def run_script(name: str, home: Path, **environment: str) -> Ran:
     """Run a script of `tests/clients`; it may import what is installed there."""
     # From standard input, since an import is looked up beside its file, and there nothing is installed.
@@ -52,7 +76,7 @@ def _run(
         command,
         cwd=cwd or home,
         input=text or "",
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "NO_COLOR": "1", **environment},
+        env=_environment(home) | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -60,6 +84,10 @@ def _run(
         check=False,
     )
     return Ran(done.returncode, done.stdout, time.monotonic() - began)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "NO_COLOR": "1"}
 
 
 @cache

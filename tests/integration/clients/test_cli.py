@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from sqlalchemy import select
 from cluster.db.tables.album import Album, AlbumAsset
 from cluster.db.tables.asset import Asset, AssetFile
 from tests.api_stack import ApiStack, Person
-from tests.official_clients import Ran, immich
+from tests.e2e.real_stack import wait_until
+from tests.official_clients import Ran, immich, immich_at_work
 
+WATCHED_S = 60.0
+"""The client waits ten seconds for more before it sends what has come."""
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><!-- {} --></x:xmpmeta>'
 
 
@@ -186,6 +190,20 @@ def test_sidecars_of_both_names_come_along(desk: Desk) -> None:
         )
         kept = {name: Path(path).read_text() for name, path in rows}
     assert kept == {"a.jpg": XMP.format("a.xmp"), "b.jpg": XMP.format("b.jpg.xmp")}
+
+
+def test_what_comes_into_a_watched_folder_is_uploaded(desk: Desk, report: Callable[[str], None]) -> None:
+    first = desk.write("first.jpg")
+    said = desk.home / "said.txt"
+    with immich_at_work(desk.home, said, "upload", "--watch", "--recursive", "--no-progress", desk.photos):
+        wait_until(lambda: desk.kept() == first, WATCHED_S, "what was there before")
+        began = time.monotonic()
+        written = desk.write("dropped.jpg", "new folder/deeper.png")
+        dropped = {Path(name).name: content for name, content in written.items()}
+        desk.write("notes.txt")
+        wait_until(lambda: desk.kept() == first | dropped, WATCHED_S, "what was dropped")
+    assert "Watching for changes..." in said.read_text()
+    report(f"immich upload --watch: two files {time.monotonic() - began:.0f} s after they were dropped")
 
 
 def test_many_at_once_arrive_each_once(desk: Desk, report: Callable[[str], None]) -> None:
