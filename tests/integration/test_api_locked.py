@@ -11,9 +11,11 @@ from sqlalchemy import insert, select
 
 from cluster.db.queries.people import give_first_face
 from cluster.db.tables.asset import AssetFile
+from cluster.db.tables.job import Job
 from cluster.db.tables.person import AssetFace, Person
+from cluster.storage.layout import Folder
 from tests.api_client import ADMIN, ApiClient, api_client
-from tests.api_stack import ApiStack
+from tests.api_stack import WHEN, ApiStack
 from tests.api_stack import Person as Caller
 from tests.library_rows import NOON, add_album, add_asset, add_person, add_tag
 
@@ -187,6 +189,24 @@ def test_nobody_is_shown_by_a_face_in_it(library: Library) -> None:
     assert face_of(library, person) is None
 
 
+def test_a_picture_of_somebody_is_made_anew_when_what_it_shows_is_locked(library: Library) -> None:
+    secret, plain = library.add(), library.add()
+    person = add_person(library.stack, library.owner, "Ada", secret, plain)
+    assert library.opened.put(f"/people/{person}", {"featureFaceAssetId": secret}).status_code == 200
+    picture = library.stack.services.layout.folder(Folder.THUMBS) / "ada.jpeg"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(b"a face in the secret")
+    with library.stack.services.database.session() as session:
+        session.get_one(Person, person).thumbnail_path = str(picture)
+    assert library.closed.get(f"/people/{person}/thumbnail").status_code == 200
+    library.hide(secret)
+    assert library.closed.get(f"/people/{person}/thumbnail").status_code == 404
+    with library.stack.services.database.reader() as session:
+        waiting = {job.name: job.payload for job in session.scalars(select(Job))}
+    assert waiting["FileDelete"]["files"] == [str(picture)]
+    assert "PersonGenerateThumbnail" in waiting
+
+
 def test_a_face_that_is_found_in_it_stands_for_nobody(library: Library) -> None:
     secret, plain = library.add(visibility="locked"), library.add()
     person = add_person(library.stack, library.owner, "Ada", secret, plain)
@@ -226,6 +246,25 @@ def test_a_locked_video_is_nobodys_moving_part_and_so_never_unlocked_by_unlinkin
     assert library.opened.get(f"/assets/{video}").json()["visibility"] == "locked"
 
 
+def test_a_locked_video_comes_with_no_upload(library: Library) -> None:
+    video = library.add(type="VIDEO")
+    library.hide(video)
+    stamps = {"fileCreatedAt": WHEN, "fileModifiedAt": WHEN, "livePhotoVideoId": video}
+    files = {"assetData": ("a.jpg", b"photo")}
+    for caller in (library.closed, library.opened.with_key("all")):
+        answer = caller.request("POST", "/assets", data=stamps, files=files)
+        assert (answer.status_code, answer.json()["message"]) == (400, "Live photo video not found")
+
+
+def test_a_locked_video_that_its_owner_links_stays_locked_when_it_is_let_go(library: Library) -> None:
+    photo, video = library.add(), library.add(type="VIDEO")
+    library.hide(video)
+    assert library.opened.put(f"/assets/{photo}", {"livePhotoVideoId": video}).status_code == 200
+    assert library.closed.put(f"/assets/{photo}", {"livePhotoVideoId": None}).status_code == 200
+    assert library.closed.get(f"/assets/{video}").status_code == 400
+    assert library.opened.get(f"/assets/{video}").json()["visibility"] == "locked"
+
+
 def test_the_moving_part_of_a_locked_photo_is_in_no_album_and_in_no_list(library: Library) -> None:
     bob = library.closed.other_user()
     member = Caller(bob.get("/users/me").json()["id"], "")
@@ -246,6 +285,14 @@ def test_a_new_password_without_the_old_one_does_not_open_what_is_locked(library
     assert library.opened.put("/users/me", new).status_code == 200
 
 
+def test_a_key_sets_a_password_only_where_it_may_change_one(library: Library) -> None:
+    new, bob = {"password": "another password"}, library.closed.other_user()
+    denied = (403, "Missing required permission: auth.changePassword")
+    assert refused(bob.with_key("user.update"), "PUT", "/users/me", **new) == denied
+    assert bob.with_key("user.update").put("/users/me", {"name": "Bo"}).status_code == 200
+    assert bob.with_key("user.update", "auth.changePassword").put("/users/me", new).status_code == 200
+
+
 def test_faces_in_locked_pictures_are_left_alone(library: Library) -> None:
     secret = library.add()
     person = add_person(library.stack, library.owner, "Ada", secret)
@@ -254,3 +301,20 @@ def test_faces_in_locked_pictures_are_left_alone(library: Library) -> None:
     assert library.closed.put(f"/faces/{person}", {"id": face}).status_code == 400
     assert library.closed.delete(f"/faces/{face}", json={"force": False}).status_code == 400
     assert library.opened.delete(f"/faces/{face}", json={"force": False}).status_code == 204
+
+
+@pytest.mark.parametrize("kind", ["session", "API key"])
+def test_the_trash_is_emptied_and_restored_of_what_the_caller_sees(library: Library, kind: str) -> None:
+    video = library.add(type="VIDEO", visibility="hidden")
+    secret, plain = library.add(live_photo_video_id=video), library.add()
+    library.hide(secret)
+    trash = {"ids": [secret, video, plain]}
+    assert library.opened.delete("/assets", json=trash).status_code == 204
+    caller = library.closed if kind == "session" else library.opened.with_key("all")
+    assert caller.post("/trash/restore").json() == {"count": 1}
+    assert caller.delete("/assets", json={"ids": [plain]}).status_code == 204
+    assert caller.post("/trash/empty").json() == {"count": 1}
+    assert library.opened.post("/trash/restore").json() == {"count": 2}
+    assert library.opened.get(f"/assets/{secret}").json()["isTrashed"] is False
+    assert library.opened.delete("/assets", json={"ids": [secret, video]}).status_code == 204
+    assert library.opened.post("/trash/empty").json() == {"count": 2}

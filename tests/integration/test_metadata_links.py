@@ -378,3 +378,20 @@ def test_the_shared_portrait_names_the_curies(stack: Stack) -> None:
     with Image.open(people(stack)["Marie Curie"].thumbnail_path) as picture:
         # a face of 94 x 138 whole pixels: the square is 2 x floor(1.1 x 69) wide, and not enlarged
         assert picture.size == (150, 150)
+
+
+def test_a_locked_video_is_not_shown_by_what_extraction_links(
+    stack: Stack, live_video: Path, plain_video: Path
+) -> None:
+    moving = stack.upload("IMG_1.mov", live_video, type="VIDEO")
+    stack.drain()
+    stack.change(moving, visibility="locked")
+    still = stack.upload("IMG_1.jpg", live_photo())
+    stack.drain()
+    assert stack.asset(still).live_photo_video_id == moving
+    assert stack.asset(moving).visibility == "locked"
+
+    Path(stack.asset(still).original_path).write_bytes(google_micro_video(photo(64, 48), plain_video.read_bytes()))
+    extract_again(stack, still)
+    assert stack.asset(still).live_photo_video_id not in (None, moving)
+    assert stack.asset(moving).visibility == "locked"

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.tables.job import Job
-from tests.api_stack import ApiStack, Person
+from tests.api_stack import ApiStack, AppClient, Person
 from tests.checked_client import CheckedClient
 from tests.library_rows import NOON, add, add_album, add_asset
 
@@ -132,3 +132,33 @@ def test_the_largest_come_first(stack: ApiStack, ann: Person, ben: Person, as_an
     for wrong in ({"minFileSize": -1}, {"size": 0}, {"rating": 6}, {"isFavorite": "x"}):
         assert as_ann.request("POST", "/search/large-assets", params=wrong).status_code == 400
     assert as_ann.request("POST", "/search/large-assets?visibility=locked").status_code == 401
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor"])
+def test_copying_puts_nothing_where_one_may_not(
+    stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient, as_ben: CheckedClient, role: str
+) -> None:
+    source, target = add_asset(stack, ben), add_asset(stack, ben)
+    with_it, left = (add_album(stack, ann, source, shared_with=one) for one in (ben, None))
+    as_ann.put(f"/albums/{with_it}/user/{ben.user_id}", role=role)
+    as_ben.post("/partners", sharedWithId=ann.user_id)
+    link = as_ann.post("/shared-links", type="INDIVIDUAL", assetIds=[source])
+    as_ben.put("/assets/copy", sourceId=source, targetId=target)
+    assert as_ann.get(f"/albums/{with_it}")["assetCount"] == (2 if role == "editor" else 1)
+    assert as_ann.get(f"/albums/{left}")["assetCount"] == 1, "ben sees it no more"
+    assert [one["id"] for one in as_ann.get(f"/shared-links/{link['id']}")["assets"]] == [source]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['{"a": ' + "[" * 300 + "]" * 300 + "}", '{"a": "\\ud800"}', '{"\\udc00": 1}', '{"a": NaN}', '{"a": 1e999}'],
+    ids=["deep", "half a character", "half a key", "no number", "endless"],
+)
+def test_what_no_answer_can_say_is_not_remembered(
+    stack: ApiStack, client: AppClient, ann: Person, as_ann: CheckedClient, value: str
+) -> None:
+    path = f"/assets/{add_asset(stack, ann)}/metadata"
+    body = f'{{"items": [{{"key": "app", "value": {value}}}]}}'
+    answer = client.request("PUT", path, content=body, headers={"content-type": "application/json", **ann.headers})
+    assert answer.status_code == 400, answer.text
+    assert as_ann.get(path) == []

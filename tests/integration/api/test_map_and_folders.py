@@ -95,3 +95,14 @@ def test_a_folder_shows_what_lies_right_in_it_and_is_the_callers(
     add_asset(stack, ann, original_path="/Zoë/写真/4.jpg", deleted_at=NOON)
     found = as_ann.request("GET", "/view/folder", params={"path": "/Zoë/写真"}).json()
     assert [asset["id"] for asset in found] == shown
+
+
+def test_what_others_like_is_no_filter_for_pins(
+    stack: ApiStack, ann: Person, ben: Person, as_ben: CheckedClient
+) -> None:
+    liked, his = add_asset(stack, ann, is_favorite=True, **ROME), add_asset(stack, ben, is_favorite=True, **ROME)
+    add_album(stack, ann, liked, add_asset(stack, ann, **ROME), shared_with=ben)
+    shared = {"withSharedAlbums": "true"}
+    assert len(as_ben.get("/map/markers", **shared)) == 3
+    assert [pin["id"] for pin in as_ben.get("/map/markers", isFavorite="true", **shared)] == [his]
+    assert as_ben.get("/map/markers", isFavorite="false", **shared) == []

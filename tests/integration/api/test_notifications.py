@@ -150,6 +150,25 @@ def test_admins_are_told_of_a_queue_that_waits_for_them_once_each_time(
     assert titles(as_ann) == []
 
 
+def test_a_controller_that_takes_over_tells_what_none_has_told(stack: ApiStack, as_admin: CheckedClient) -> None:
+    clock, store = FakeClock(), stack.services.store
+    first, second = held(stack, clock), held(stack, clock)
+    with store.transaction() as tx:
+        store.enqueue(tx, [asset_job(JobName.SMART_SEARCH, "a")])
+        store.say_why_waiting(tx, {QueueName.SMART_SEARCH: "no weights"})
+    for herald, other in ((first, second), (second, first)):
+        herald.tick(mine=True)
+        other.tick(mine=False)
+        clock.sleep(660)
+        herald.tick(mine=True)
+        assert titles(as_admin) == ["A queue waits for you"], "told once, whoever tells"
+    with store.transaction() as tx:
+        store.say_why_waiting(tx, {QueueName.SMART_SEARCH: ""})
+    second.tick(mine=False)
+    first.tick(mine=True)
+    assert titles(as_admin) == [], "what the other one told is over, too"
+
+
 def test_a_queue_that_is_meant_to_wait_is_no_news(stack: ApiStack, as_admin: CheckedClient) -> None:
     clock, store = FakeClock(), stack.services.store
     herald = held(stack, clock, lambda queue: "quiet hours")

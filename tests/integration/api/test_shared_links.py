@@ -14,17 +14,19 @@ from sqlalchemy import select
 from starlette.requests import HTTPConnection
 
 from cluster.db.tables.album import AlbumAsset
-from cluster.db.tables.asset import Asset
+from cluster.db.tables.asset import Asset, AssetFile
 from cluster.db.tables.shared_link import SharedLink
 from cluster.db.tables.user import User
 from cluster.errors import Forbidden
+from cluster.storage.layout import Folder
 from serve_app.deps import authenticate
 from tests.api_stack import WHEN, ApiStack, AppClient, Person
 from tests.checked_client import CheckedClient
-from tests.library_rows import NOON, add_album, add_asset, add_person, add_tag
+from tests.library_rows import NOON, add, add_album, add_asset, add_person, add_tag
 from tests.published_api import published_api
 
 MONTH = "2024-03-01"
+TIMES = {"created_at": NOON, "updated_at": NOON}
 BARE = {
     *("id", "type", "originalMimeType", "thumbhash", "localDateTime", "duration"),
     *("livePhotoVideoId", "hasMetadata", "width", "height"),
@@ -457,3 +459,27 @@ def test_a_key_needs_its_permission(stack: ApiStack, client: AppClient) -> None:
     assert reader.get("/shared-links") == []
     body = {"type": "INDIVIDUAL", "assetIds": []}
     assert reader.refused("POST", "/shared-links", json=body) == (403, "Missing required permission: sharedLink.create")
+
+
+def test_a_link_without_metadata_names_no_files_and_plays_no_originals(
+    stack: ApiStack, ann: Person, share: Share
+) -> None:
+    folder = stack.services.layout.folder(Folder.THUMBS)
+    folder.mkdir(parents=True, exist_ok=True)
+    video = add_asset(
+        stack, ann, type="VIDEO", original_path=str(folder / "a.mp4"), original_file_name="Naked truth.mp4"
+    )
+    files = {"thumbnail": folder / "t.webp", "encoded_video": folder / "e.mp4"}
+    for path in (folder / "a.mp4", *files.values()):
+        path.write_bytes(b"bytes")
+    add(stack, AssetFile, asset_id=video, type="thumbnail", path=str(files["thumbnail"]), **TIMES)
+    bare, whole = share(video, showMetadata=False), share(video)
+    named = [whole.ask("GET", f"/assets/{video}/{path}") for path in ("thumbnail", "video/playback")]
+    assert [answer.status_code for answer in named] == [200, 200]
+    assert bare.status("GET", f"/assets/{video}/video/playback") == 404
+    add(stack, AssetFile, asset_id=video, type="encoded_video", path=str(files["encoded_video"]), **TIMES)
+    for path in ("thumbnail", "video/playback"):
+        answer = bare.ask("GET", f"/assets/{video}/{path}")
+        assert answer.status_code == 200
+        assert "Naked" not in str(answer.headers)
+    assert any("Naked" in str(answer.headers) for answer in named)

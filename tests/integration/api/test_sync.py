@@ -409,12 +409,27 @@ def test_acks_are_kept_by_session_and_type(stack: ApiStack, client: AppClient, a
     assert kinds(phone.lines()) == kinds(told)
 
 
-@pytest.mark.parametrize("ack", ["", "Nonsense|0.1", "AssetV2", "AssetV2|", "AssetV2|x.y", "AssetV2|1"])
+NO_ACKS = (
+    *("", "Nonsense|0.1", "AssetV2", "AssetV2|", "AssetV2|x.y", "AssetV2|1"),
+    *(
+        "AssetV2|1.1000000000000000000",
+        "AssetV2|9999999999999999999.1",
+        "AssetV2|1.--1",
+        "AssetV2|1_0.1",
+        "AssetV2|١.1",
+    ),
+    *("AlbumToAssetBackfillV1|0.1|x", "AlbumToAssetBackfillV1|0.1|1", "SyncCompleteV1|0.1|x", "SyncCompleteV1|0.1"),
+    *("SyncCompleteV1|0.1|999999999999999", "AssetV2|0.1|complete|"),
+)
+
+
+@pytest.mark.parametrize("ack", NO_ACKS)
 def test_an_ack_that_we_did_not_write_is_refused(stack: ApiStack, client: AppClient, ann: Person, ack: str) -> None:
     phone = copy_of(stack, client, ann)
     answer = client.post("/sync/ack", json={"acks": [ack]}, headers=phone.headers)
     assert answer.status_code == 400, ack
     assert client.get("/sync/ack", headers=phone.headers).json() == []
+    assert kinds(phone.lines())[-1] == "SyncCompleteV1"
 
 
 def test_what_is_deleted_is_told_once(stack: ApiStack, client: AppClient, ann: Person) -> None:
@@ -504,10 +519,13 @@ def test_nobody_is_told_what_is_not_theirs(
         add_asset(stack, ann),
         add_asset(stack, ann, visibility="locked"),
     )
+    moving = add_asset(stack, ann, type="VIDEO", visibility="hidden")
+    secret = add_asset(stack, ann, visibility="locked", live_photo_video_id=moving)
     album_id = as_ann.post("/albums", albumName="Rome", assetIds=[shared])["id"]
     with stack.services.database.session() as session:  # locked after it was put there
         text_of = text("INSERT INTO album_asset (album_id, asset_id, created_at) VALUES (:album, :asset, :at)")
-        session.execute(text_of, {"album": album_id, "asset": locked, "at": NOON})
+        for asset_id in (locked, moving, secret):
+            session.execute(text_of, {"album": album_id, "asset": asset_id, "at": NOON})
     as_ann.put(f"/albums/{album_id}/users", albumUsers=[{"userId": ben.user_id, "role": "viewer"}])
     phone = copy_of(stack, client, ben)
     until(phone.sync, lambda _: bool(list(phone.rows("album_asset"))))
@@ -586,3 +604,25 @@ def test_a_change_of_nothing_that_clients_copy_is_not_told(stack: ApiStack, clie
         session.execute(update(Asset).where(Asset.id == asset_id).values(is_favorite=True))
         assert session.scalar(select(func.max(SyncChange.seq))) != before
     assert kinds(until(phone.lines, lambda lines: len(lines) > 1)) == ["AssetV2", "SyncCompleteV1"]
+
+
+def test_an_account_that_is_back_shows_what_it_showed(
+    stack: ApiStack, client: AppClient, ann: Person, ben: Person, as_ann: CheckedClient, as_ben: CheckedClient
+) -> None:
+    admin = CheckedClient(client, stack.add_person("ada", is_admin=True))
+    hers = [add_asset(stack, ann) for _ in range(3)]
+    album_id = as_ann.post("/albums", albumName="Rome", assetIds=hers[:1])["id"]
+    as_ann.put(f"/albums/{album_id}/users", albumUsers=[{"userId": ben.user_id, "role": "viewer"}])
+    as_ann.post("/partners", sharedWithId=ben.user_id)
+    phone = copy_of(stack, client, ben)
+    after_sync(phone, lambda: shown(as_ben, hers), lambda: had(phone, ben.user_id))
+    assert had(phone, ben.user_id)["of others"].keys() == set(hers)
+    admin.delete(f"/admin/users/{ann.user_id}")
+    new = copy_of(stack, client, ben)
+    for copy in (phone, new):
+        until(copy.sync, lambda _: not list(copy.rows("album")) and list(copy.rows("account")))  # noqa: B023 at once
+        assert list(copy.rows("album")) == list(copy.rows("album_asset")) == []
+    admin.post(f"/admin/users/{ann.user_id}/restore")
+    for copy in (phone, new):
+        after_sync(copy, lambda: shown(as_ben, hers), lambda: had(copy, ben.user_id))  # noqa: B023 at once
+        assert had(copy, ben.user_id)["of others"].keys() == set(hers)

@@ -196,3 +196,13 @@ def test_what_is_wrong_is_refused(ann: Person, ben: Person, as_ann: CheckedClien
     assert ids(as_ann, "2024-03-01T00:00:00.000Z") == ids(as_ann, "9999-12-01") == []
     assert as_nobody.refused("GET", "/timeline/buckets") == (401, "Authentication required")
     assert as_ann.refused("GET", "/timeline/buckets", params={"albumId": str(uuid.uuid4())})[0] == 400
+
+
+def test_what_others_threw_away_is_not_shown_in_their_albums(
+    stack: ApiStack, ann: Person, ben: Person, as_ann: CheckedClient, as_ben: CheckedClient
+) -> None:
+    hers = [add_asset(stack, ann, status="trashed", deleted_at=NOON) for _ in range(2)]
+    album_id = add_album(stack, ann, *hers, shared_with=ben)
+    trash = {"albumId": album_id, "isTrashed": "true"}
+    assert (months(as_ben, **trash), ids(as_ben, **trash)) == ({}, [])
+    assert (months(as_ann, **trash), set(ids(as_ann, **trash))) == ({"2024-03-01": 2}, set(hers))
