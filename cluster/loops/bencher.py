@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 EVERY_S, WINDOW_S = 5.0, 60.0
 LEAST_FAILURES = 10
 ITS_SHARE, OTHERS_SHARE = 0.5, 0.25
-"""A node fails more than the first of all that it ran, while others fail less than the second in the same queues."""
+"""A node fails more than the first of what it ran, while others fail less than the second in the same queue. Its
+failures in other queues count for nothing."""
 NODES_FAULT = frozenset({LossReason.WORKER, LossReason.NODE, LossReason.MEMORY})
 
 
@@ -32,7 +33,7 @@ class _Ended:
     since_s: float
     ran: Counter[tuple[str, QueueName]] = field(default_factory=Counter)
     failed: Counter[tuple[str, QueueName]] = field(default_factory=Counter)
-    why: dict[str, str] = field(default_factory=dict)
+    why: dict[tuple[str, QueueName], str] = field(default_factory=dict)
 
 
 class Bencher:
@@ -54,24 +55,27 @@ class Bencher:
             latest.ran[key] += failed if isinstance(end, CallLost) else len(end.call.leases)
             latest.failed[key] += failed
             if why:
-                latest.why[node] = why
+                latest.why[key] = why
 
     def tick(self) -> float:
         """Bench whoever has earned it. Raises what the database raised; the next tick sees the same."""
         now_s = self._now_s()
         with self._lock:
             self._recent = [one for one in self._recent if one.since_s > now_s - WINDOW_S] + [_Ended(now_s)]
-            ran, failed, whys = Counter[tuple[str, QueueName]](), Counter[tuple[str, QueueName]](), dict[str, str]()
+            ran, failed = Counter[tuple[str, QueueName]](), Counter[tuple[str, QueueName]]()
+            whys: dict[tuple[str, QueueName], str] = {}
             for one in self._recent:
                 ran += one.ran
                 failed += one.failed
                 whys |= one.why
         for node in {name for name, _ in failed}:
-            its_ran = sum(count for (name, _), count in ran.items() if name == node)
-            its_failed = sum(count for (name, _), count in failed.items() if name == node)
-            if its_failed < LEAST_FAILURES or its_failed <= ITS_SHARE * its_ran or not _others_do(node, ran, failed):
+            its_fault = [key for key in failed if key[0] == node and _others_do(key, ran, failed)]
+            its_failed = sum(failed[key] for key in its_fault)
+            its_ran = its_failed + sum(count - failed[key] for key, count in ran.items() if key[0] == node)
+            if its_failed < LEAST_FAILURES or its_failed <= ITS_SHARE * its_ran:
                 continue
-            why = f"{its_failed} of {its_ran} jobs failed there within a minute, and not elsewhere: {whys[node]}"
+            said = next((why for key, why in whys.items() if key in its_fault), "")
+            why = f"{its_failed} of {its_ran} jobs failed there within a minute, and not elsewhere: {said}"
             log.warning("%s is benched: %s", node, why)
             self._bench(node, why)
             self._forget(node)
@@ -86,10 +90,12 @@ class Bencher:
                         del counts[key]
 
 
-def _others_do(node: str, ran: Counter[tuple[str, QueueName]], failed: Counter[tuple[str, QueueName]]) -> bool:
-    """Whether others ran jobs of the queues in which this one fails, and did not fail so."""
-    queues = {queue for name, queue in failed if name == node}
-    others = [key for key in ran if key[0] != node and key[1] in queues]
+def _others_do(
+    where: tuple[str, QueueName], ran: Counter[tuple[str, QueueName]], failed: Counter[tuple[str, QueueName]]
+) -> bool:
+    """Whether others ran jobs of the queue in which this node fails, and did not fail so."""
+    node, queue = where
+    others = [key for key in ran if key[0] != node and key[1] == queue]
     count = sum(ran[key] for key in others)
     return count > 0 and sum(failed[key] for key in others) < OTHERS_SHARE * count
 

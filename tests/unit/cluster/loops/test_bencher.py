@@ -54,6 +54,15 @@ def test_a_node_that_fails_what_others_do_is_benched_with_the_reason(bench: Benc
     assert "NoSpace: no space left" in bench.benched[0][1]
 
 
+def test_a_node_is_benched_for_what_others_do_alone(bench: Bench) -> None:
+    bench.ran("attic", LEAST_FAILURES, NO_SPACE)
+    bench.ran("attic", 100, Crashed(FailedAttempt("Odd", "a film"), retryable=True), ENCODE)
+    bench.ran("studio", 5, DONE)
+    assert bench.look() == ["attic"]
+    assert bench.benched[0][1].startswith(f"{LEAST_FAILURES} of {LEAST_FAILURES} jobs failed")
+    assert "NoSpace: no space left" in bench.benched[0][1]
+
+
 def test_workers_that_die_count(bench: Bench) -> None:
     bench.lost("attic", LEAST_FAILURES, LossReason.WORKER)
     bench.ran("studio", 5, DONE)
@@ -70,6 +79,8 @@ def test_workers_that_die_count(bench: Bench) -> None:
         lambda bench: bench.lost("", 100, LossReason.WORKER),
         lambda bench: (bench.ran("attic", 100, NO_SPACE), bench.ran("studio", 10, NO_SPACE)),  # it fails everywhere
         lambda bench: bench.ran("attic", 100, NO_SPACE, ENCODE),  # nobody else does that
+        lambda bench: (bench.ran("attic", 100, NO_SPACE, ENCODE), bench.ran("attic", 1, NO_SPACE)),
+        lambda bench: (bench.ran("attic", LEAST_FAILURES, NO_SPACE), bench.ran("attic", LEAST_FAILURES, DONE, ENCODE)),
     ],
 )
 def test_others_are_not(bench: Bench, happens: Callable[[Bench], object]) -> None:
