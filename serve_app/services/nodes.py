@@ -62,7 +62,7 @@ def drain(services: Services, name: str, by: Caller, reason: str = "", patience_
         raise NotFound(f"No live node is called {name}: there are {', '.join(names) or 'none'}")
     with services.database.session(durable=True) as session:
         wanted = Drain(reason, None, audit.name_of(session, by), services.clock.now())
-        found = notes.read(session, notes.DRAINED) or {}
+        found = notes.read_locked(session, notes.DRAINED)
         notes.write(session, notes.DRAINED, {**found, name: drain_to_json(wanted, patience_s)})
         audit.note(session, services, by, "drain", name, reason)
 
@@ -71,7 +71,7 @@ def bench(services: Services, name: str, why: str) -> None:
     """Drain a node that fails so much, for a while; an admin's own word on it stays."""
     now = services.clock.now()
     with services.database.session(durable=True) as session:
-        found = notes.read(session, notes.DRAINED) or {}
+        found = notes.read_locked(session, notes.DRAINED)
         if name not in drains_from_json(found, now):
             benched = Drain(f"benched: {why}", at=now, until=now + timedelta(seconds=BENCH_S))
             notes.write(session, notes.DRAINED, {**found, name: drain_to_json(benched, PATIENCE_S)})
@@ -80,7 +80,7 @@ def bench(services: Services, name: str, why: str) -> None:
 def let_work_again(services: Services, name: str, by: Caller) -> None:
     """Undo `drain`. Raises NotFound for a node that is not drained."""
     with services.database.session(durable=True) as session:
-        found = notes.read(session, notes.DRAINED) or {}
+        found = notes.read_locked(session, notes.DRAINED)
         if name not in found:
             raise NotFound(f"No node called {name} is drained: there are {', '.join(found) or 'none'}")
         del found[name]

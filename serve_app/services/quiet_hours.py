@@ -22,6 +22,6 @@ def set_quiet_hours(services: Services, queue: QueueName, text: str, by: Caller)
     except ValueError as error:
         raise BadRequest(str(error)) from error
     with services.database.session(durable=True) as session:
-        found = {**(notes.read(session, notes.QUIET_HOURS) or {}), queue.value: hours}
+        found = {**notes.read_locked(session, notes.QUIET_HOURS), queue.value: hours}
         notes.write(session, notes.QUIET_HOURS, {name: one for name, one in found.items() if one})
         audit.note(session, services, by, "quiet-hours", queue, hours or "none")

@@ -22,6 +22,13 @@ DRAINED = "drained-nodes"
 """Key: node's name → why it gets nothing new (`draining.drain_to_json`)."""
 
 
+def read_locked(session: Session, key: str) -> dict[str, Any]:
+    """What is remembered, empty for nothing; nobody else changes it before this transaction has ended."""
+    _add(session, key, {})
+    row = session.get_one(SystemMetadata, key, with_for_update=True, populate_existing=True)
+    return dict(row.value)
+
+
 def write(session: Session, key: str, value: Mapping[str, Any]) -> None:
     """Remember `value`, whatever was there before."""
     session.merge(SystemMetadata(key=key, value=dict(value)))

@@ -1,9 +1,12 @@
 """The machines of the cluster over HTTP and by command: what Ray says of them, beside what the queue knows."""
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,9 +18,12 @@ from cluster.queue.store import Finish, InHand
 from serve_app.app import create_app
 from serve_app.cli import app
 from serve_app.cluster_nodes import ClusterNode
+from serve_app.deps import Caller
 from serve_app.ray_cluster_nodes import cluster_node
+from serve_app.services import audit
 from serve_app.services.audit import list_actions
-from serve_app.services.nodes import WorkingNode, bench, list_nodes, read_drains
+from serve_app.services.nodes import WorkingNode, bench, drain, let_work_again, list_nodes, read_drains
+from serve_app.services.quiet_hours import quiet_hours, set_quiet_hours
 from serve_app.wire.node import node_seen
 from tests.api_stack import ApiStack, api_stack, in_process, served
 from tests.fake_clock import FakeClock
@@ -111,6 +117,39 @@ def test_a_drained_node_is_shown_and_noted_until_it_is_let_work_again(stack: Api
         ("undrain", "attic"),
         ("drain", "attic"),
     ]
+
+
+def test_of_two_who_change_one_note_at_once_both_are_heard(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("attic", "cellar", "studio")
+
+    class Three:
+        def live(self) -> Sequence[ClusterNode]:
+            return [cluster_node(REPORTED | {"NodeName": name}) for name in names]
+
+    with api_stack(database_url, tmp_path / "media") as stack:
+        services = replace(stack.services, nodes=Three())
+        ann = stack.add_person("ann", is_admin=True)
+        by, note = Caller(ann.user_id, is_admin=True), audit.note
+
+        def note_slowly(*arguments: Any) -> None:
+            note(*arguments)
+            time.sleep(0.2)  # in the middle of the transaction
+
+        monkeypatch.setattr(audit, "note", note_slowly)
+
+        def all_at_once(change: Callable[[Any], object], what: Sequence[Any]) -> None:
+            with ThreadPoolExecutor(len(what)) as pool:
+                list(pool.map(change, what))
+
+        all_at_once(lambda name: drain(services, name, by), names)
+        queues = (QueueName.OCR, QueueName.VIDEO_CONVERSION)
+        all_at_once(lambda queue: set_quiet_hours(services, queue, "08:00-22:00", by), queues)
+        all_at_once(lambda name: let_work_again(services, name, by), names[:2])
+        with services.database.reader() as session:
+            assert set(read_drains(services, session)) == {"studio"}
+        assert set(quiet_hours(services)) == set(queues)
 
 
 def test_a_node_is_draining_while_something_runs_there(stack: ApiStack) -> None:
