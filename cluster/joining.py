@@ -1,13 +1,18 @@
-"""May this machine join that cluster? Each reason to refuse is one message that says what to do (pure, but for reading
-the media folder's markers).
+"""May this machine join that cluster? Each reason to refuse is one message that says what to do (pure, but for looking
+at files and at the machine's time zone).
 """
 
 import json
+import os
 import platform
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta, timezone
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cluster.errors import HeliostatError
 from cluster.names import QueueName, WorkerName
@@ -31,7 +36,9 @@ class JoinRefused(HeliostatError):
 @dataclass(frozen=True, slots=True)
 class HeadFacts:
     """What must be the same on every machine of a cluster. `markers`: folder of the media root → what its marker file
-    says, which the head writes anew at every start. `one_api`: the database is a file, which one machine opens."""
+    says, which the head writes anew at every start. `one_api`: the database is a file, which one machine opens. Of api
+    machines alone: `told`, variable → what it is there, in words without a secret, and `database`, the mark that the
+    head has written into its own."""
 
     heliostat: str
     ray: str
@@ -39,10 +46,12 @@ class HeadFacts:
     media_root: str
     markers: dict[str, str]
     one_api: bool
+    told: dict[str, str] = field(default_factory=dict)
+    database: str = ""
 
 
-def facts_here(settings: Settings) -> HeadFacts:
-    """Of this machine."""
+def facts_here(settings: Settings, database: str = "") -> HeadFacts:
+    """Of this machine. `database`: the mark in it."""
     return HeadFacts(
         heliostat=version("heliostat"),
         ray=version("ray"),
@@ -50,6 +59,54 @@ def facts_here(settings: Settings) -> HeadFacts:
         media_root=str(settings.media_root),
         markers=marker_contents(settings.media_root),
         one_api=(settings.database or "").startswith("sqlite:"),
+        told=_told(settings),
+        database=database,
+    )
+
+
+def _told(settings: Settings) -> dict[str, str]:
+    """What API and controllers do differently by."""
+    switches = {
+        "IMMICH_ALLOW_SETUP": settings.allow_setup,
+        "IMMICH_MACHINE_LEARNING_ENABLED": settings.machine_learning_enabled,
+        "IMMICH_PROCESS_INVALID_IMAGES": settings.process_invalid_images,
+    }
+    return {
+        **{name: "true" if on else "false" for name, on in switches.items()},
+        "HELIOSTAT_UPLOAD_LIMIT_MB": str(settings.upload_limit_mb),
+        "HELIOSTAT_VIDEO_PARTS_FROM_S": str(settings.video_parts_from_s),
+        "HELIOSTAT_VIDEO_SEARCH_FRAMES": str(settings.video_search_frames),
+        "HELIOSTAT_MODEL_FOLDER": str(settings.model_folder),
+        "HELIOSTAT_VERSION_URL": _site_of(settings.version_url),
+        "IMMICH_CONFIG_FILE": _file_in_words(settings.config_file),
+        "IMMICH_MACHINE_LEARNING_URL": _site_of(settings.machine_learning_url),
+        "IMMICH_TRUSTED_PROXIES": ", ".join(sorted(map(str, settings.trusted_proxies))),
+        "TZ": _zone(),
+    }
+
+
+def _site_of(url: str | None) -> str:
+    """Without user, password, path and query, any of which may be a secret."""
+    if url is None:
+        return "none"
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    except ValueError:
+        return "no URL"
+
+
+def _file_in_words(path: Path | None) -> str:
+    if path is None:
+        return "none"
+    return "a file" if os.access(path, os.R_OK) else "a file that cannot be read"
+
+
+def _zone() -> str:
+    """Its names and distances from UTC, `CET (UTC+01:00), CEST (UTC+02:00)`: zones of two names may be one."""
+    west_s = (time.timezone, time.altzone) if time.daylight else (time.timezone,)
+    return ", ".join(
+        f"{name} ({timezone(timedelta(seconds=-s))})" for name, s in zip(time.tzname, west_s, strict=False)
     )
 
 
@@ -82,6 +139,19 @@ def refuse_unless_same(here: HeadFacts, head: HeadFacts, labels: Mapping[str, st
         )
     if here.one_api:
         raise JoinRefused("an api node opens the cluster's database: set DB_URL here to what it is on the head")
+    for name, theirs in head.told.items():
+        if (mine := here.told.get(name, "")) != theirs:
+            raise JoinRefused(f"{name} is {mine} here and {theirs} on the head: set it the same on every api machine")
+
+
+def refuse_another_database(here: str, head: HeadFacts) -> None:
+    """Of an api node. `here`: the mark in the database that it opens. Raises JoinRefused."""
+    if here != head.database:
+        raise JoinRefused(
+            "DB_URL, or DB_HOSTNAME and DB_DATABASE_NAME, name another database here "
+            f"(marked {here[:8] or 'by nobody'}) than on the head (marked {head.database[:8]}): set them to what they "
+            "are there"
+        )
 
 
 def labels_of_node(environ: Mapping[str, str]) -> dict[str, str]:

@@ -61,6 +61,10 @@ OUR_LABELS = frozenset({*map(worker_label, WorkerName), *map(queue_label, QueueN
 """Every label that means something here."""
 
 
+NODE_ID = "ray.io/node-id"
+"""The label that Ray gives every node."""
+
+
 def _check_names(names: tuple[str, ...]) -> None:
     valid = {*WorkerName, *QueueName, NOT_SERVED}
     if not valid.issuperset(names):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from types import FrameType
 
-from cluster.errors import HeliostatError
+from cluster.errors import HeliostatError, Unavailable
 from cluster.joining import (
     HEAD_SILENT,
     LABELS_OF_FILE,
@@ -25,6 +25,7 @@ from cluster.joining import (
     host_and_port,
     labels_of_node,
     lists_of,
+    refuse_another_database,
     refuse_unless_same,
 )
 from cluster.launch import node_command
@@ -51,6 +52,7 @@ UNTIL_PUBLISHED_S = 60.0
 """How long a head that answers may still be starting."""
 LONGEST_PAUSE_S = 5.0
 LEFT_EVERY_S = 0.2
+NO_ANSWER = "it does not answer"
 
 
 def environ_of_node(environ: Mapping[str, str]) -> dict[str, str]:
@@ -103,6 +105,14 @@ class NodeSupervisor:
         (self._at_once if again else self._stopping).set()
 
     def _join(self) -> None:
+        """Raises HeliostatError; for one that is told to stop meanwhile, nothing is wrong."""
+        try:
+            self._prepare_and_join()
+        except HeliostatError:
+            if not self._stopping.is_set():
+                raise
+
+    def _prepare_and_join(self) -> None:
         started_s = time.monotonic()
         self._stack.prepare_node()
         host = self._settings.ray_host or self._reach()
@@ -111,6 +121,8 @@ class NodeSupervisor:
             return
         try:
             refuse_unless_same(facts_here(self._settings), facts, self._labels)
+            if worker_label(WorkerName.API) in self._labels:
+                refuse_another_database(self._mark_in_database(), facts)
         except JoinRefused:  # another version's database, or no media folder: then it may take nothing either
             self._stand_in.end()
             raise
@@ -120,6 +132,32 @@ class NodeSupervisor:
         log.info("joined %s as %s after %.1f s", head, self._settings.node_name, time.monotonic() - started_s)
         log.info("%-14s %s", "serves", ", ".join(self._labels))
         self._stand_in.keep()
+
+    def _mark_in_database(self) -> str:
+        """Asked by a process of its own, since this one stays small. Raises Unavailable, without what the database's
+        driver said, as that names user and host."""
+        done = self._ask("cluster.db.identity")
+        if done.returncode != 0:
+            raise Unavailable(
+                "the database that this api machine was told of (DB_URL, or DB_HOSTNAME and its like) does not answer: "
+                "`heliostat doctor` says why"
+            )
+        return done.stdout.strip()
+
+    def _ask(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a module of ours that asks the head or the database; HEAD_SILENT where it waits for too long."""
+        command = [sys.executable, "-m", module, *arguments]
+        try:
+            return subprocess.run(
+                command,
+                env=self._stack.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=ASK_S,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, HEAD_SILENT, NO_ANSWER, NO_ANSWER)
 
     @property
     def _head_address(self) -> str:
@@ -145,14 +183,7 @@ class NodeSupervisor:
         """What the head has published. Raises JoinRefused when it refuses the token, or publishes nothing in time."""
         until_s = time.monotonic() + UNTIL_PUBLISHED_S
         while True:
-            done = subprocess.run(
-                [sys.executable, "-m", "cluster.ray_join", self._head_address],
-                env=self._stack.environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=ASK_S,
-            )
+            done = self._ask("cluster.ray_join", self._head_address)
             words = done.stdout.strip()
             if done.returncode == TOKEN_REFUSED:
                 raise JoinRefused(
@@ -172,11 +203,14 @@ class NodeSupervisor:
         while not self._stopping.wait(LOOK_EVERY_S):
             self._stand_in.keep()
             wrong = [f"{name} died" for name in self._stack.dead_parts()]
-            if not marker_present(self._settings.media_root, self._settings.ignore_mount_check_errors):
+            if not self._media_present():
                 wrong.append("the media folder is not mounted any more")
             if wrong:
                 log.error("%s: joining anew", ", ".join(wrong))
                 self._rejoin()
+
+    def _media_present(self) -> bool:
+        return marker_present(self._settings.media_root, self._settings.ignore_mount_check_errors)
 
     def _leave(self) -> None:
         """Get nothing new and let end what runs here, until Ray has ended its raylet for that; as long as the settings
@@ -194,20 +228,12 @@ class NodeSupervisor:
 
     def _tell_head(self, within_s: int) -> bool:
         """Whether the head knows now that this machine goes. One that is away has nothing running here."""
-        command = [sys.executable, "-m", "cluster.ray_leave", self._head_address, self._address, str(within_s)]
         try:
             socket.create_connection(self._head, REACH_S).close()
-            done = subprocess.run(
-                command,
-                env=self._stack.environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=ASK_S,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except OSError as error:
             log.warning("the head was not told that this machine goes: %s", error)
             return False
+        done = self._ask("cluster.ray_leave", self._head_address, self._address, str(within_s))
         if done.returncode != 0:
             log.warning("the head was not told that this machine goes: %s", done.stderr.strip()[-500:] or "not found")
         return done.returncode == 0
@@ -215,12 +241,15 @@ class NodeSupervisor:
     def _rejoin(self) -> None:
         pause_s = 1.0
         while not self._stopping.is_set():
+            if self._media_present():
+                self._stand_in.keep_running()
+            else:
+                self._stand_in.end()
             try:
                 self._join()
                 return
-            except (HeliostatError, subprocess.TimeoutExpired) as error:
+            except HeliostatError as error:
                 log.error("%s; the next try is in %.0f s", error, pause_s)
-                self._stand_in.keep_running()
                 self._stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 

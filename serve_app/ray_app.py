@@ -9,23 +9,21 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import ray
 from ray import serve
 
 from cluster.clock import SystemClock
 from cluster.errors import HeliostatError
 from cluster.joining import facts_here
-from cluster.names import WorkerName
 from cluster.ray_join import join, publish
 from cluster.settings import RayPort, read_settings
 from cluster.storage.mounts import check_folders
 from cluster.telemetry import configure_logging
-from cluster.workers import worker_label
+from cluster.workers import NODE_ID
 from serve_app.drivers import PREPARED, TOLD
 from serve_app.ray_cluster_nodes import RayClusterNodes
 from serve_app.ray_text_points import RayTexts, run_text_encoder
 from serve_app.text_points import RememberedTexts
-
-ON_API_NODES = {worker_label(WorkerName.API): "true"}
 
 
 def build_api() -> Any:
@@ -46,21 +44,25 @@ def build_api() -> Any:
 
 def deploy() -> None:
     """Start the API. Returns when it answers."""
+    from cluster.db.identity import identity_of
+
     settings = read_settings(os.environ)
     join(settings)
-    publish(facts_here(settings))
+    publish(facts_here(settings, identity_of(settings)))
     serve.start(
         proxy_location="HeadOnly",
         http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
         grpc_options={"port": settings.ray_port(RayPort.GRPC), "grpc_servicer_functions": []},
     )
+    # a further api machine has an API of its own, and this machine's address must not hang on that one
+    here = {NODE_ID: ray.get_runtime_context().get_node_id()}
     deployment: Any = serve.deployment(
         serve.ingress(build_api)(),
         name="api",
         num_replicas=1,
         max_ongoing_requests=1000,
         graceful_shutdown_timeout_s=5,
-        ray_actor_options={"num_cpus": 0, "label_selector": ON_API_NODES},
+        ray_actor_options={"num_cpus": 0, "label_selector": here},
     )
     serve.run(deployment.bind(), name="immich", route_prefix="/", blocking=False)
     run_text_encoder()
@@ -69,6 +71,7 @@ def deploy() -> None:
 def prepare() -> None:
     """Bring the database to this version, and check the media folders. Raises SettingsInvalid."""
     from cluster.db.engine import Database
+    from cluster.db.identity import renew_identity
     from cluster.db.migrations import migrate
     from cluster.db.queries import system, system_flags
     from cluster.db.queue_store import SqlQueueStore
@@ -83,6 +86,7 @@ def prepare() -> None:
         known = system_flags.known_mounts(session)
         created = check_folders(settings.media_root, known, settings.ignore_mount_check_errors, SystemClock().now())
         system_flags.remember_mounts(session, created)
+        renew_identity(session)
         note_version(session, SystemClock().now())
         let_go_of_others(session, SqlQueueStore(database), system.read_config(session, settings))
     database.close()

@@ -15,7 +15,7 @@ from cluster.loops.submitter import Call, CallEnd, CallLost, LossReason
 from cluster.names import JobName, QueueName
 from cluster.queue.job import JobSpec
 from cluster.ray_nodes import RayNodes
-from cluster.workers import queue_label
+from cluster.workers import NODE_ID, queue_label
 from tasks import ray_worker
 from tasks.ray_ends import crashed_call, end_of_call
 from tasks.ray_models import RayModels
@@ -30,10 +30,6 @@ CANCEL_GRACE_S = 15.0
 machine that has far more to do than it can."""
 
 OnEnd = Callable[[CallEnd], None]
-
-
-NODE_ID = "ray.io/node-id"
-"""The label that Ray gives every node."""
 
 
 def task_options(spec: JobSpec, queue: QueueName, left_out: Sequence[str] = ()) -> dict[str, Any]:

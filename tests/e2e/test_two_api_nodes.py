@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ from serve_app.client import sha1_hex
 from tests.e2e.photos import make_photos
 from tests.e2e.private_network import PrivateNetwork, private_network
 from tests.e2e.real_nodes import RealNode, real_node
-from tests.e2e.real_stack import EMAIL, PASSWORD, RealStack, describe, kill, real_stack, rows, wait_until
+from tests.e2e.real_stack import EMAIL, PASSWORD, Foreground, RealStack, describe, kill, real_stack, rows, wait_until
 from tests.e2e.test_kills import Recovery, assert_complete, owners
+from tests.e2e.test_nodes import refusal
 from tests.e2e.test_rolling_restart import heliostat, state_of
 from tests.postgres_server import private_postgres
 from tests.programs import program, skip_or_fail
@@ -41,9 +42,11 @@ SMALL = (640, 480)
 
 @dataclass
 class Site:
-    """`first` and `second` are api machines and do no jobs, `cellar` and `attic` do them all."""
+    """`first` and `second` are api machines and do no jobs, `cellar` and `attic` do them all. `api`: what the first two
+    are told alike."""
 
     network: PrivateNetwork
+    api: Mapping[str, str]
     first: RealStack
     second: RealNode
     cellar: RealNode
@@ -86,14 +89,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         except ProgramMissing as missing:
             skip_or_fail(str(missing))
         api = {"IMMICH_WORKERS_INCLUDE": "api", "IMMICH_HOST": "0.0.0.0", "IMMICH_PORT": str(PORT), **database}
-        api["IMMICH_MACHINE_LEARNING_ENABLED"] = "false"
-        mine = {"HELIOSTAT_CONTROLLERS": "2", "HELIOSTAT_VIDEO_PARTS_FROM_S": "0", "HELIOSTAT_STOP_S": "60"}
+        api |= {"IMMICH_MACHINE_LEARNING_ENABLED": "false", "HELIOSTAT_VIDEO_PARTS_FROM_S": "0"}
+        mine = {"HELIOSTAT_CONTROLLERS": "2", "HELIOSTAT_STOP_S": "60"}
         named = {"HELIOSTAT_RAY_HOST": first.address, "HELIOSTAT_NODE_NAME": "first"}
         folder = tmp_path_factory.mktemp("two")
+        elsewhere = folder / "sockets"  # the same database by another name
+        elsewhere.symlink_to(database["DB_HOSTNAME"])
         stack = opened.enter_context(real_stack(PORT, folder, first.prefix, host=first.address, **api, **mine, **named))
         nodes = [
             opened.enter_context(real_node(stack, name, machine.prefix, HELIOSTAT_RAY_HOST=machine.address, **own))
-            for name, machine, own in (("second", second, api), ("cellar", cellar, {}), ("attic", attic, {}))
+            for name, machine, own in (
+                ("second", second, api | {"DB_HOSTNAME": str(elsewhere)}),
+                ("cellar", cellar, {}),
+                ("attic", attic, {}),
+            )
         ]
         stack.sign_in()
         config = stack.client.call("GET", "/system-config")
@@ -101,7 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         stack.client.call("PUT", "/system-config", json=config)
         both = {"controller", "controller-2"}
         wait_until(lambda: owners(stack).keys() == both, WAIT_S, "two controllers", stack.still_runs)
-        yield Site(network, stack, *nodes)
+        yield Site(network, api, stack, *nodes)
 
 
 def by_its_socket(url: str) -> dict[str, str]:
@@ -208,6 +217,35 @@ def answers(url: str) -> bool:
         return httpx.get(f"{url}/api/server/ping", timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_a_machine_that_was_told_otherwise_becomes_no_api_machine(site: Site) -> None:
+    for variable, value, said in (
+        ("DB_DATABASE_NAME", "template1", "name another database here (marked by nobody) than on the head"),
+        ("HELIOSTAT_UPLOAD_LIMIT_MB", "5", "HELIOSTAT_UPLOAD_LIMIT_MB is 5 here and 0 on the head"),
+        ("TZ", "Asia/Tokyo", "TZ is JST (UTC+09:00) here and "),
+    ):
+        told = {**site.api, variable: value, "HELIOSTAT_RAY_HOST": site.network.address}
+        said_here = refusal(site.first, f"other-{variable.lower()}", **told)
+        assert said in said_here
+        assert site.api["DB_PASSWORD"] not in said_here
+
+
+def test_the_first_machines_api_comes_back_on_the_first_machine(site: Site) -> None:
+    machines = (site.first, site.second)
+
+    def replicas() -> dict[int, Foreground]:
+        titles = {pid: (title, one) for one in machines for pid, title in one.processes().items()}
+        return {pid: one for pid, (title, one) in titles.items() if title.startswith("ray::ServeReplica:immich")}
+
+    for _ in range(5):
+        ((pid, where),) = replicas().items()
+        assert where is site.first
+        kill(pid)
+        wait_until(lambda pid=pid: replicas().keys() - {pid}, WAIT_S, "another replica", site.first.still_runs)
+        wait_until(site.first.is_up, WAIT_S, "the first machine to answer", site.first.still_runs)
+    ((_, where),) = replicas().items()
+    assert where is site.first
 
 
 def test_a_drained_node_gets_nothing_from_either_controller(site: Site, tmp_path: Path) -> None:
