@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -36,6 +37,20 @@ GONE_S = 15.0
 """A killed process is gone at once, unless the machine is busy giving back its memory."""
 VITAL_OF_HEAD, VITAL_OF_NODE = ("gcs_server", "raylet"), ("raylet",)
 """Without these there is no Ray on the first machine, and on a further one."""
+MONITOR = "autoscaler/v2/monitor.py"
+"""How the command line of Ray's autoscaler names its program."""
+MONITOR_AGAIN_S = 30.0
+"""From one start of it to the next, at least: one that cannot run would else take a core."""
+
+
+@dataclass(slots=True)
+class _Monitor:
+    """Ray's autoscaler as `ray start` started it, with its environment, and the process that runs now."""
+
+    command: list[str]
+    environ: dict[str, str]
+    process: psutil.Process
+    started_s: float
 
 
 class StackRunning(HeliostatError):
@@ -57,6 +72,7 @@ class Stack:
         self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
         self._locks: list[IO[str]] = []
         self._vital: list[psutil.Process] = []
+        self._monitor: _Monitor | None = None
 
     def lock(self) -> None:
         """Take the state folder, and on the first machine the database where it is a file. Raises StackRunning when
@@ -141,7 +157,9 @@ class Stack:
         if done.returncode != 0:
             self.end_everything()
             raise StackBroken(f"Ray did not start:\n{(done.stdout + done.stderr)[-2000:]}")
-        self._vital = [process for process in self.processes() if _program(process) in self._vital_names]
+        started = self.processes()
+        self._vital = [process for process in started if _program(process) in self._vital_names]
+        self._monitor = next(filter(None, map(_monitor_in, started)), None)
 
     def processes(self) -> list[psutil.Process]:
         """Every living process with this stack's mark, and what descends from one: Ray's agents write their title over
@@ -164,6 +182,18 @@ class Stack:
         """Vital programs of Ray that do not run any more."""
         living = {_program(process) for process in self._vital if process.is_running()}
         return [name for name in self._vital_names if name not in living]
+
+    def keep_monitor(self) -> None:
+        """Start Ray's autoscaler again where it has died: nobody in Ray does, and no other part needs to start anew."""
+        one = self._monitor
+        if one is None or _lives(one.process) or time.monotonic() < one.started_s + MONITOR_AGAIN_S:
+            return
+        log.error("Ray's autoscaler died: starting it again; monitor.log in Ray's logs may say why")
+        one.started_s = time.monotonic()
+        script = ["sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *one.command]
+        done = subprocess.run(script, env=one.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        with suppress(psutil.NoSuchProcess):  # dead already: the next look is not the last
+            one.process = psutil.Process(int(done.stdout))
 
     def end_everything(self) -> int:
         """End all processes of the stack, gently first; returns how many there were."""
@@ -247,6 +277,17 @@ def _program(process: psutil.Process) -> str:
         return process.name() if _lives(process) else ""
     except psutil.Error:
         return ""
+
+
+def _monitor_in(process: psutil.Process) -> _Monitor | None:
+    """Where this process is Ray's autoscaler."""
+    try:
+        command = process.cmdline()
+        if not any(word.endswith(MONITOR) for word in command):
+            return None
+        return _Monitor(command, process.environ(), process, time.monotonic())
+    except psutil.Error:
+        return None
 
 
 def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

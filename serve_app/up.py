@@ -130,6 +130,7 @@ class Supervisor:
         asked = {"the API": self._answers, "the controller": self._controller_lives}
         heard_s = dict.fromkeys(asked, time.monotonic())
         while not self._stopping.wait(LOOK_EVERY_S):
+            self._stack.keep_monitor()
             heard_s |= {name: time.monotonic() for name, lives in asked.items() if lives()}
             silences = {name: time.monotonic() - at_s for name, at_s in heard_s.items()}
             wrong = [f"{name} died" for name in self._stack.dead_parts()]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -221,6 +222,49 @@ def test_a_vital_program_that_died_is_named(
     victim.kill()
     assert ended(victim)
     assert stack.dead_parts() == [name]
+
+
+def test_an_autoscaler_that_died_is_started_again_as_it_was_and_not_at_once(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "autoscaler" / "v2" / "monitor.py"
+    program.parent.mkdir(parents=True)
+    program.write_text("import os, sys, time\nprint(os.environ['PORT'], file=open(sys.argv[1], 'a'), flush=True)\n")
+    with program.open("a") as file:
+        file.write("time.sleep(60)\n")
+    started = tmp_path / "started"
+    pretend_ray(monkeypatch, tmp_path)
+    ray_start, monitor = stack_module.head_command(stack.settings), f"{sys.executable} -u {program} {started}"
+    ray_start[-1] += f"\nPORT=44227 {monitor} >/dev/null 2>&1 &"
+    monkeypatch.setattr(stack_module, "head_command", lambda settings: ray_start)
+    stack.launch()
+
+    def running() -> list[psutil.Process]:
+        return [one for one in stack.processes() if str(program) in one.cmdline()]
+
+    for times in (1, 2):
+        wait_for_lines(started, times)
+        stack.keep_monitor()
+        (victim,) = running()
+        victim.kill()
+        assert ended(victim)
+        stack.keep_monitor()
+        assert running() == []
+        monkeypatch.setattr(stack_module, "MONITOR_AGAIN_S", 0.0)
+        stack.keep_monitor()
+        monkeypatch.setattr(stack_module, "MONITOR_AGAIN_S", 30.0)
+        assert len(running()) == 1
+    wait_for_lines(started, 3)
+    assert stack.dead_parts() == []
+
+
+def wait_for_lines(path: Path, number: int) -> None:
+    """Until this file has so many lines, which all say the port."""
+    until_s = time.monotonic() + SOON_S
+    while not path.exists() or len(path.read_text().splitlines()) < number:
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    assert path.read_text().splitlines() == ["44227"] * number
 
 
 def test_a_program_of_another_stack_stands_for_none_of_ours(

@@ -122,6 +122,15 @@ def test_a_short_silence_is_forgotten(server: Server, supervisor: Watched) -> No
     assert supervisor.brought_back == 0
 
 
+def test_ray_s_autoscaler_is_kept_and_nothing_else_starts_anew(
+    supervisor: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = threading.Event()
+    monkeypatch.setattr(supervisor._stack, "keep_monitor", kept.set)
+    assert kept.wait(SOON_S)
+    assert supervisor.brought_back == 0
+
+
 def test_a_part_of_ray_that_died_is_brought_back_at_once(supervisor: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor._stack, "dead_parts", lambda: [] if supervisor.brought_back else ["raylet"])
     assert wait_until_brought_back(supervisor) < SOON_S
