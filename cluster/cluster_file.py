@@ -13,7 +13,7 @@ from typing import Any
 
 from cluster.errors import SettingsInvalid
 from cluster.names import QueueName, WorkerName
-from cluster.settings import DATABASE_PARTS, RayPort, default_ray_port_base
+from cluster.settings import RayPort, default_ray_port_base, names_database
 from cluster.workers import OUR_LABELS, node_labels, queue_label, worker_label
 
 Where = tuple[str | int, ...]
@@ -36,7 +36,10 @@ HERE_ALONE = ("127.0.0.1", "localhost", "::1")
 EVERYBODY = ("0.0.0.0/0", "::/0")
 
 _ASSIGNMENT = re.compile(r"""(?<![\w$-])([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s;&|"']*)""")
-_DATABASE_VARIABLE = re.compile(rf"\b(?:DB_URL|{'|'.join(DATABASE_PARTS)})(?:_FILE)?\b")
+_PASSED_ON = re.compile(r"""(?<!\S)(?:-e|--env)[=\s]*["']?([A-Za-z_]\w*)""")
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9_]+")
+_SUBSTITUTION = re.compile(r"\$\([^()]*\)")
+_NEXT_COMMAND = re.compile(r"[;&|\n]+")
 _RAY_START = re.compile(r"\bray(?:_start)?\s+start\b")
 _HELIOSTAT_UP = re.compile(r"\bheliostat\s+up\b")
 _PORT_OPTION = re.compile(r"--([a-z-]*port)[=\s]+(\d+)")
@@ -69,7 +72,8 @@ class Demand:
 
 @dataclass(frozen=True)
 class NodeType:
-    """One node type. `most`: machines of it at once; `said`: every text that reaches its machines, with its place."""
+    """One node type. `most`: machines of it at once, beside those of others that are always there; `said`: every text
+    that reaches its machines, with its place."""
 
     name: str
     is_head: bool
@@ -97,6 +101,19 @@ class NodeType:
     def runs_up(self) -> bool:
         """`heliostat up` starts Ray there: with the token, its own ports and the autoscaler that knows labels."""
         return any(where[0] == START_OF_HEAD and _HELIOSTAT_UP.search(text) for where, text in self.said)
+
+    def ray_environment(self, command: str) -> dict[str, str]:
+        """Variables that are set where one of `starts` starts Ray: the container's, and its own. Each command has a
+        shell of its own, and what stands before another program in it is that program's."""
+        docker = [text for where, text in self.said if "docker" in where]
+        own: list[str] = []
+        for part in _NEXT_COMMAND.split(_SUBSTITUTION.sub("", command)):
+            if is_start := _RAY_START.search(part):
+                own.append(part[: is_start.start()])
+                break
+            if part.split()[:1] == ["export"]:
+                own.append(part)
+        return {name: value.strip("\"'") for text in (*docker, *own) for name, value in _ASSIGNMENT.findall(text)}
 
     def value(self, variable: str) -> str:
         return self.variables[variable][1] if variable in self.variables else ""
@@ -134,13 +151,14 @@ def findings(config: Mapping[str, Any], demands: Sequence[Demand]) -> list[Findi
 def node_types(config: Mapping[str, Any]) -> list[NodeType]:
     """Every node type with all that reaches its machines, in the order of the file."""
     head = config["head_node_type"]
+    room = config["max_workers"] - sum(of_type.get("min_workers", 0) for of_type in config[TYPES].values())
     return [
         NodeType(
             name,
             name == head,
             of_type.get("labels", {}),
             of_type["resources"],
-            1 if name == head else min(of_type["max_workers"], config["max_workers"]),
+            1 if name == head else min(of_type["max_workers"], of_type.get("min_workers", 0) + room),
             tuple(_texts(config, _sections(config, name))),
         )
         for name, of_type in config[TYPES].items()
@@ -234,7 +252,8 @@ def _queues(types: Sequence[NodeType]) -> Iterator[Finding]:
         alone = [q for q in QueueName if one.serves(q) and not any(o.most and o.serves(q) for o in types)]
         if alone:
             wrong = f"there may be no machine of this type, and no other serves {', '.join(alone)}"
-            yield Finding((*one.where, "max_workers"), wrong, "allow at least one, here and in max_workers at the top")
+            cure = "allow at least one, here and in max_workers at the top, beside all that min_workers keep"
+            yield Finding((*one.where, "max_workers"), wrong, cure)
 
 
 def _resources(types: Sequence[NodeType], demands: Sequence[Demand]) -> Iterator[Finding]:
@@ -307,11 +326,12 @@ def _database(config: Mapping[str, Any], types: Sequence[NodeType]) -> Iterator[
     given: dict[tuple[Where, str], list[str]] = {}
     for one in without:
         for where, text in one.said:
-            for match in _DATABASE_VARIABLE.finditer(text):
-                given.setdefault((where, match[0]), []).append(one.name)
+            told = [*(name for name, _ in _ASSIGNMENT.findall(text)), *_PASSED_ON.findall(text)]
+            for variable in filter(names_database, dict.fromkeys(told)):
+                given.setdefault((where, variable), []).append(one.name)
         for target, source in (config.get("file_mounts") or {}).items():
-            if mounted := _DATABASE_VARIABLE.search(f"{target} {source}"):
-                given.setdefault((("file_mounts", target), mounted[0]), []).append(one.name)
+            for mounted in filter(names_database, dict.fromkeys(_CAPITALS.findall(f"{target} {source}"))):
+                given.setdefault((("file_mounts", target), mounted), []).append(one.name)
     for (where, variable), names in given.items():
         wrong = f"{variable} reaches {', '.join(names)}, where nothing may open the database"
         yield Finding(where, wrong, "say it to api nodes alone, as docker.head_run_options does")
@@ -321,8 +341,10 @@ def _token(config: Mapping[str, Any], types: Sequence[NodeType]) -> Iterator[Fin
     """Without the token, whoever reaches one of Ray's ports runs what he likes."""
     for one in types:
         start = START_OF_HEAD if one.is_head else START_OF_WORKERS
-        where, mode = one.variables.get("RAY_AUTH_MODE", ((start,), ""))
-        if mode != "token" and not one.runs_up:
+        modes = [(where, one.ray_environment(text).get("RAY_AUTH_MODE", "")) for where, text in one.starts]
+        for where, mode in () if one.runs_up else modes or [((start,), one.value("RAY_AUTH_MODE"))]:
+            if mode == "token":
+                continue
             wrong = f"Ray starts with RAY_AUTH_MODE={mode or '(unset)'}: whoever reaches its ports can run code there"
             yield Finding(where, wrong, "start it with RAY_AUTH_MODE=token")
         if "RAY_AUTH_TOKEN" in one.variables:
@@ -391,11 +413,15 @@ def _security_group(config: Mapping[str, Any]) -> Iterator[Finding]:
     rules = (config["provider"].get("security_group") or {}).get("IpPermissions") or []
     for position, rule in enumerate(rules):
         ranges = [*(rule.get("IpRanges") or []), *(rule.get("Ipv6Ranges") or [])]
-        first, last = int(rule.get("FromPort", 0)), int(rule.get("ToPort", 65_535))
+        where = ("provider", "security_group", "IpPermissions", position)
+        named = {name: rule[name] for name in ("FromPort", "ToPort") if name in rule}
+        if wrong := [f"{name}: {port}" for name, port in named.items() if not isinstance(port, int)]:
+            yield Finding(where, f"{' and '.join(wrong)} is no port", "write a number")
+            continue
+        first, last = named.get("FromPort", 0), named.get("ToPort", 65_535)
         if (first, last) != (SSH_PORT, SSH_PORT) and any(
             one.get("CidrIp", one.get("CidrIpv6")) in EVERYBODY for one in ranges
         ):
             ports = f"port {first} is" if first == last else f"the ports {first} to {last} are"
-            where = ("provider", "security_group", "IpPermissions", position)
             cure = "name your own network; the machines reach each other without a rule, the API speaks plain HTTP"
             yield Finding(where, f"{ports} open to the whole internet", cure)

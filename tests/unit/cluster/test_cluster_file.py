@@ -131,6 +131,43 @@ def mount_something_else(config: dict[str, Any]) -> None:
     replace_in(config["initialization_commands"], "/mnt/media", "/mnt/media2")
 
 
+def room_for_what_is_always_there_alone(config: dict[str, Any]) -> None:
+    config["max_workers"] = own(config, "cpu-worker")["min_workers"]
+
+
+def token_for_another_command(config: dict[str, Any]) -> None:
+    config["worker_start_ray_commands"][1] = config["worker_start_ray_commands"][1].replace("RAY_AUTH_MODE=token ", "")
+
+
+def token_before_another_program(config: dict[str, Any]) -> None:
+    token_for_another_command(config)
+    config["worker_start_ray_commands"][1] = "RAY_AUTH_MODE=token true; " + config["worker_start_ray_commands"][1]
+
+
+def token_for_the_container(config: dict[str, Any]) -> None:
+    token_for_another_command(config)
+    config["docker"]["run_options"].append("-e RAY_AUTH_MODE=token")
+
+
+def token_exported(config: dict[str, Any]) -> None:
+    token_for_another_command(config)
+    config["worker_start_ray_commands"][1] = "export RAY_AUTH_MODE=token; " + config["worker_start_ray_commands"][1]
+
+
+def token_before_a_substitution(config: dict[str, Any]) -> None:
+    token_for_another_command(config)
+    here = "RAY_AUTH_MODE=token A=$(hostname -I | cut -d' ' -f1) "
+    config["worker_start_ray_commands"][1] = here + config["worker_start_ray_commands"][1]
+
+
+def postgresql_for_all(config: dict[str, Any]) -> None:
+    config["docker"]["run_options"] += ["-e PGPASSWORD=1234", "--env CREDENTIALS_DIRECTORY", "-e LC_ALL=C"]
+
+
+def port_that_is_none(config: dict[str, Any]) -> None:
+    config["provider"]["security_group"]["IpPermissions"][0]["FromPort"] = "x"
+
+
 def secret_in_the_file(config: dict[str, Any]) -> None:
     config["docker"]["run_options"].append("-e RAY_AUTH_TOKEN=1234")
 
@@ -187,6 +224,7 @@ def fixed_machines(config: dict[str, Any]) -> None:
 
 
 EMPTY_FOLDER = "on the machine: its work would go into an empty folder and be lost"
+NO_TOKEN = "worker_start_ray_commands.1: Ray starts with RAY_AUTH_MODE=(unset)"
 TYPES = [f"available_node_types.{name}" for name in ("head", "cpu-worker", GPU, ENCODING)]
 
 
@@ -234,6 +272,20 @@ TYPES = [f"available_node_types.{name}" for name in ("head", "cpu-worker", GPU, 
             ],
         ),
         (plain_head, []),
+        (room_for_what_is_always_there_alone, [f"{name}.max_workers: there may be no machine" for name in TYPES[2:]]),
+        (token_for_another_command, [NO_TOKEN]),
+        (token_before_another_program, [NO_TOKEN]),
+        (token_for_the_container, []),
+        (token_exported, []),
+        (token_before_a_substitution, []),
+        (
+            postgresql_for_all,
+            [
+                "docker.run_options.4: PGPASSWORD reaches cpu-worker, gpu-worker, encoding-worker, where nothing",
+                "docker.run_options.5: CREDENTIALS_DIRECTORY reaches cpu-worker, gpu-worker, encoding-worker",
+            ],
+        ),
+        (port_that_is_none, ["provider.security_group.IpPermissions.0: FromPort: x is no port"]),
         (first_autoscaler, ["head_start_ray_commands: Ray's first autoscaler would run, which does not know labels"]),
         (other_head_port, ["worker_start_ray_commands.1: the workers look for the head at port 6379"]),
         (

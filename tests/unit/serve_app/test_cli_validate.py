@@ -44,7 +44,7 @@ BROKEN = {
         "max_workers: 0",
         "available_node_types.gpu-worker.max_workers",
         "there may be no machine of this type, and no other serves faceDetection, smartSearch, ocr",
-        "allow at least one, here and in max_workers at the top",
+        "allow at least one, here and in max_workers at the top, beside all that min_workers keep",
     ),
     "jobs that fit on no machine": Broken(
         ("      CPU: 16\n", "      CPU: 0\n"),
@@ -156,5 +156,5 @@ def test_rays_own_defaults_are_judged_too(tmp_path: Path) -> None:
     file.write_text("cluster_name: x\nprovider: {type: aws, region: eu-central-1}\n")
     code, said = validate(file)
     assert code == 1
-    assert "head_start_ray_commands: Ray starts with RAY_AUTH_MODE=(unset)" in said
+    assert "head_start_ray_commands.1: Ray starts with RAY_AUTH_MODE=(unset)" in said
     assert "the dashboard listens on 0.0.0.0" in said
