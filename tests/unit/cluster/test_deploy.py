@@ -201,6 +201,15 @@ def test_a_machine_that_is_told_to_stop_has_time_to_drain() -> None:
         assert container(group)["command"][0] == "heliostat" or "exec heliostat " in container(group)["command"][-1]
 
 
+def test_a_pod_that_waits_for_its_head_is_let_live() -> None:
+    """However long: its command joins again by itself. Without any probe KubeRay would add one that asks the raylet."""
+    head, *workers = kuberay_groups()
+    assert "httpGet" in container(head)["livenessProbe"]
+    for group in workers:
+        assert container(group)["livenessProbe"] == {"exec": {"command": ["true"]}}
+        assert "httpGet" in container(group)["readinessProbe"]
+
+
 def test_a_machine_of_the_clusters_file_is_drained_before_its_ray_is_stopped() -> None:
     cluster_file = yaml.safe_load((REPOSITORY / "ray-cluster.yaml").read_text())
     stop, start = cluster_file["worker_start_ray_commands"]
@@ -224,6 +233,20 @@ def test_the_compose_file_names_only_what_it_has() -> None:
         if "build" in service:
             assert (DEPLOY / service["build"]["context"]).resolve() == REPOSITORY
             assert (REPOSITORY / service["build"]["dockerfile"]).is_file()
+
+
+def test_secrets_that_compose_has_one_make_reach_no_image_no_commit_and_no_machine() -> None:
+    files = {(DEPLOY / one["file"]).relative_to(REPOSITORY) for one in read("compose.yaml")["secrets"].values()}
+    cluster_file = yaml.safe_load((REPOSITORY / "ray-cluster.yaml").read_text())
+    left_out = {
+        "images": (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines(),
+        "commits": (REPOSITORY / ".gitignore").read_text().splitlines(),
+        "machines": cluster_file["rsync_exclude"],
+    }
+    assert files
+    for name, lines in left_out.items():
+        folders = {line.strip("/") for line in lines}
+        assert [path for path in files if str(path.parent) not in folders] == [], name
 
 
 def test_the_image_is_made_by_what_is_there() -> None:
