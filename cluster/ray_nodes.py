@@ -138,6 +138,11 @@ class RayNodes:
         self.nodes()
         return {node.name: drain for node, drain in self._closed.values()}
 
+    def drained_by_hand(self) -> Sequence[Node]:
+        """Live nodes that an admin or the bencher has drained, so that Ray goes on counting with them."""
+        self.nodes()
+        return [node for node, _ in self._closed.values() if node.going is None]
+
     def why_nobody(self, queue: QueueName) -> str:
         """Why no node serves this queue, and what to do."""
         self.nodes()

@@ -5,8 +5,10 @@ of one type, pinned by its labels, and never more are listed than the cluster's 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from cluster.cluster_file import TYPES
@@ -16,6 +18,7 @@ from cluster.workers import OUR_LABELS, queue_label
 
 WORTH_S = 60.0
 """A machine besides those that a queue has is worth its start when it would be busy for so long."""
+NO_MACHINE: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class MachineType:
 
     def serves(self, queue: QueueName) -> bool:
         return self.labels.get(queue_label(queue)) == "true"
+
+    def fits(self, labels: Mapping[str, str], cpus: float, gpus: float) -> bool:
+        """Whether Ray could take a node with these for a machine of this type."""
+        same = all(labels.get(name) == value for name, value in self.labels.items() if name in OUR_LABELS)
+        return same and cpus >= self.cpus and gpus >= self.gpus
 
     def calls_at_once(self, spec: JobSpec) -> int:
         """Calls of this type that one machine has room for, at least one."""
@@ -68,27 +76,30 @@ class Fleet:
     types: Sequence[MachineType]
     most: int
 
-    def bundles(self, lines: Sequence[Line]) -> list[Bundle]:
-        """One for each machine that is wanted, at most `most`; none when nothing is to do."""
-        counts = self.machines(lines)
+    def bundles(self, lines: Sequence[Line], idle: Mapping[str, int] = NO_MACHINE) -> list[Bundle]:
+        """One for each machine that is wanted, at most `most`; none when nothing is to do. `idle`: see `machines`."""
+        counts = self.machines(lines, idle)
         return [_bundle(one) for one in self.types for _ in range(counts[one.name])]
 
-    def machines(self, lines: Sequence[Line]) -> dict[str, int]:
+    def machines(self, lines: Sequence[Line], idle: Mapping[str, int] = NO_MACHINE) -> dict[str, int]:
         """Machines wanted by type: those that are always there, one for each queue that has none, and as many more as
-        would be busy for a minute. When they are too many, each type gets its first before one gets its second."""
+        would be busy for a minute. When they are too many, each type gets its first before one gets its second.
+
+        `idle`: by type, live machines that an admin has drained. Ray takes them for some of those that are wanted, so
+        where any is wanted they come on top."""
         share = dict.fromkeys((one.name for one in self.types), 0.0)
         first: set[str] = set()
         for line in lines:
             places = self._places(line.queue)
             if places and line.jobs and not line.served:
-                first.add(places[0].name)
+                first.add(next((one for one in places if one.most > idle.get(one.name, 0)), places[0]).name)
             left = 1.0
             for one in places:
                 whole = _machines_of(line, one)
                 taken = min(left * whole, one.most - share[one.name])
                 share[one.name] += taken
                 left -= taken / whole if whole else left
-        counts = dict.fromkeys(share, 0)
+        counts, most = dict.fromkeys(share, 0), {one.name: one.most for one in self.types}
         room = self.most
         for wanted in (
             {one.name: one.least for one in self.types},
@@ -96,24 +107,36 @@ class Fleet:
             {one.name: min(one.most, math.floor(share[one.name] + 1e-6)) for one in self.types},
         ):
             for name, count in wanted.items():
-                more = max(0, min(count - counts[name], room))
+                count_with_idle = min(most[name], count + idle.get(name, 0)) if count else 0
+                more = max(0, min(count_with_idle - counts[name], room))
                 counts[name] += more
                 room -= more
         return counts
 
-    def starting(self, queue: QueueName) -> str:
-        """What a queue without a live node waits for, `""` when no type of machine would serve it."""
-        places = self._places(queue)
-        if not places:
+    def starting(self, queue: QueueName, lines: Sequence[Line], idle: Mapping[str, int] = NO_MACHINE) -> str:
+        """What a queue waits for that no live node serves but those that are `idle`; `""` where none is asked for
+        beside them. `lines`: of all queues, this one among them."""
+        counts = self.machines(lines, idle)
+        asked = [one for one in self._places(queue) if counts[one.name] > idle.get(one.name, 0)]
+        if not asked:
             return ""
         return (
-            f"starting a node for {queue}: Ray's autoscaler is asked for a machine of type {places[0].name}. "
+            f"starting a node for {queue}: Ray's autoscaler is asked for a machine of type {asked[0].name}. "
             "If none comes, monitor.log in Ray's logs on the head says why"
         )
+
+    def counted(self, nodes: Iterable[tuple[Mapping[str, str], float, float]]) -> dict[str, int]:
+        """How many of these are of each type, by their labels, CPUs and GPUs; of the largest that a node could be."""
+        found = (max((one for one in self.types if one.fits(*node)), key=_size, default=None) for node in nodes)
+        return dict(Counter(one.name for one in found if one is not None))
 
     def _places(self, queue: QueueName) -> list[MachineType]:
         """Types that serve a queue: those of which some are always there, then in the order of the file."""
         return sorted((one for one in self.types if one.serves(queue)), key=lambda one: one.least == 0)
+
+
+def _size(one: MachineType) -> tuple[float, float]:
+    return one.gpus, one.cpus
 
 
 def _machines_of(line: Line, one: MachineType) -> float:

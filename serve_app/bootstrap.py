@@ -118,8 +118,13 @@ def build_controller(
     handlers = build_handlers(services)
     scaler = None
     if scaling is not None:
+        fleet = scaling.fleet
+
+        def idle() -> Mapping[str, int]:
+            return fleet.counted((node.labels, node.cpus, node.gpus) for node in nodes.drained_by_hand())
+
         scaler = Scaler(
-            store, handlers, scaling.fleet, config.concurrency, held_back, nodes.serving, usual_s, scaling.ask
+            store, handlers, fleet, config.concurrency, held_back, nodes.serving, usual_s, scaling.ask, idle
         )
 
     return Controller(
@@ -149,7 +154,7 @@ def build_controller(
             readings=read,
             metrics=metrics,
             scale=None if scaler is None else scaler.tick,
-            starting=lambda queue: "" if scaling is None else held_back(queue) or scaling.fleet.starting(queue),
+            starting=lambda queue: "" if scaler is None else held_back(queue) or scaler.starting(queue),
         ),
         on_failed=follow_failure,
         tell_admins=lambda tx, found: tell_admins(services.store, tx, found, services.clock.now()),

@@ -19,7 +19,8 @@ EVERY_S = 5.0
 
 
 class Scaler:
-    """`usual_s`: how long a job of this queue takes, 0 while nobody knows. `ask`: replaces what Ray was asked for."""
+    """`usual_s`: how long a job of this queue takes, 0 while nobody knows. `ask`: replaces what Ray was asked for.
+    `idle`: how many machines of each type live and are drained by hand."""
 
     def __init__(
         self,
@@ -31,10 +32,12 @@ class Scaler:
         nodes_for: Callable[[QueueName], int],
         usual_s: Callable[[Transaction, QueueName], float],
         ask: Callable[[Sequence[Bundle]], None],
+        idle: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._store, self._fleet, self._ask = store, fleet, ask
         self._concurrency, self._held_back = concurrency, held_back
-        self._nodes_for, self._usual_s = nodes_for, usual_s
+        self._nodes_for, self._usual_s, self._idle = nodes_for, usual_s, idle
+        self._lines: Sequence[Line] = ()
         self._asked: Sequence[Bundle] | None = None
         self._specs_of: dict[QueueName, list[JobSpec]] = {}
         for handler in handlers.values():
@@ -43,19 +46,27 @@ class Scaler:
     def tick(self, ours: bool) -> float:
         """Ask once, if it is ours to ask; returns when to look again. What a controller before this one asked for is
         unknown, so the first time counts as a change."""
+        self._lines = self._read_lines()
         if not ours:
             self._asked = None
             return EVERY_S
-        lines = self._lines()
-        bundles = self._fleet.bundles(lines)
+        idle = self._idle()
+        bundles = self._fleet.bundles(self._lines, idle)
         if bundles != self._asked:
             self._ask(bundles)
             self._asked = bundles
-            wanted = {name: count for name, count in self._fleet.machines(lines).items() if count}
+            wanted = {name: count for name, count in self._fleet.machines(self._lines, idle).items() if count}
             log.info("Ray's autoscaler is asked for %s", wanted or "no machine")
         return EVERY_S
 
-    def _lines(self) -> list[Line]:
+    def starting(self, queue: QueueName) -> str:
+        """What this queue, in which something waits, is without a node for: `""` when no machine is asked for it, or
+        will be at the next tick."""
+        others = [line for line in self._lines if line.queue is not queue]
+        this = Line(queue, self._specs_of[queue], 1, 0.0, self._concurrency(queue), served=False)
+        return self._fleet.starting(queue, [*others, this], self._idle())
+
+    def _read_lines(self) -> list[Line]:
         """Of queues that have something to do and may do it."""
         with self._store.transaction(reading=True) as tx:
             counts = self._store.counts(tx)

@@ -95,6 +95,7 @@ def test_a_drained_node_counts_nowhere_and_is_named(monkeypatch: pytest.MonkeyPa
     assert (nodes.serving(QueueName.VIDEO_CONVERSION), nodes.cpus()) == (1, 4)
     assert nodes.left_out() == ("n2",)
     assert nodes.drained() == {"two": drained["two"]}
+    assert nodes.drained_by_hand() == [ENCODING]
     drained.clear()
     assert (nodes.serving(QueueName.VIDEO_CONVERSION), nodes.left_out()) == (2, ())
 
@@ -104,6 +105,7 @@ def test_a_node_whose_machine_ends_gives_back_before_that(monkeypatch: pytest.Mo
     going = replace(ENCODING, going=leaving(noon))
     nodes = RayNodes(Ray(EVERYTHING, going))
     assert nodes.left_out() == ("n2",)
+    assert nodes.drained_by_hand() == [], "Ray knows of it"
     give_back_at = nodes.drained()["two"].give_back_at
     assert give_back_at is not None
     assert noon - timedelta(minutes=1) < give_back_at < noon

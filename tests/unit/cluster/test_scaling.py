@@ -108,8 +108,41 @@ def test_each_type_gets_its_first_machine_before_one_gets_its_second() -> None:
 def test_a_queue_that_no_type_serves_spoils_nothing_for_the_others() -> None:
     fleet = Fleet([ENCODING], most=8)
     assert wanted(fleet, line(Q.THUMBNAIL_GENERATION, 10), line(Q.VIDEO_CONVERSION, 1)) == {"encoding": 1}
-    assert fleet.starting(Q.THUMBNAIL_GENERATION) == ""
-    assert "starting a node for videoConversion" in fleet.starting(Q.VIDEO_CONVERSION)
+    assert fleet.starting(Q.THUMBNAIL_GENERATION, [line(Q.THUMBNAIL_GENERATION, 10)]) == ""
+
+
+FILMS = line(Q.VIDEO_CONVERSION, 1)
+
+
+def test_a_machine_is_starting_when_one_is_asked_for() -> None:
+    assert "starting a node for videoConversion" in FLEET.starting(Q.VIDEO_CONVERSION, [FILMS])
+    always = machine_type("cpu", "microservices", "machine-learning,encoding", least=1)
+    assert Fleet([always, ENCODING], most=1).starting(Q.VIDEO_CONVERSION, [FILMS]) == ""
+
+
+def test_a_drained_machine_is_replaced_while_another_may_be_started() -> None:
+    most = FLEET.types[2].most
+    assert FLEET.machines([], {"encoding": 1}) == {"cpu": 0, "gpu": 0, "encoding": 0}
+    for drained in range(most):
+        assert FLEET.machines([FILMS], {"encoding": drained})["encoding"] == drained + 1
+        assert "of type encoding" in FLEET.starting(Q.VIDEO_CONVERSION, [FILMS], {"encoding": drained})
+    assert FLEET.machines([FILMS], {"encoding": most})["encoding"] == most
+    assert FLEET.starting(Q.VIDEO_CONVERSION, [FILMS], {"encoding": most}) == ""
+
+
+def test_where_no_other_of_its_type_may_be_started_one_of_another_type_replaces_it() -> None:
+    fleet = Fleet([machine_type("small", "encoding", most=1), machine_type("large", "encoding", cpus=16)], 8)
+    assert wanted(fleet, FILMS) == {"small": 1}
+    assert {name: count for name, count in fleet.machines([FILMS], {"small": 1}).items() if count} == {"large": 1}
+    assert "of type large" in fleet.starting(Q.VIDEO_CONVERSION, [FILMS], {"small": 1})
+
+
+def test_a_node_counts_as_the_largest_machine_that_it_could_be() -> None:
+    large = machine_type("large", "encoding", cpus=16)
+    fleet = Fleet([CPU, ENCODING, large], 8)
+    labels = {**node_labels("encoding", ""), "ray.io/node-id": "1"}
+    nodes = [(labels, 16.0, 0.0), (labels, 15.0, 1.0), (labels, 8.0, 0.0), (labels, 7.0, 0.0), ({}, 64.0, 8.0)]
+    assert fleet.counted(nodes) == {"large": 1, "encoding": 2}
 
 
 def test_a_bundle_is_a_whole_machine_with_the_labels_of_its_type() -> None:
@@ -140,11 +173,14 @@ types = st.builds(
 )
 
 
-@given(st.builds(Fleet, st.lists(types, max_size=5), st.integers(0, 30)), st.lists(lines, max_size=19))
-def test_never_more_bundles_than_machines_may_be_started(fleet: Fleet, lines: list[Line]) -> None:
-    counts = fleet.machines(lines)
+@given(
+    st.builds(Fleet, st.lists(types, max_size=5), st.integers(0, 30)), st.lists(lines, max_size=19), st.integers(0, 9)
+)
+def test_never_more_bundles_than_machines_may_be_started(fleet: Fleet, lines: list[Line], drained: int) -> None:
+    idle = {one.name: drained for one in fleet.types}
+    counts = fleet.machines(lines, idle)
     assert all(0 <= counts[one.name] <= one.most for one in fleet.types)
-    assert len(fleet.bundles(lines)) == sum(counts.values()) <= fleet.most
+    assert len(fleet.bundles(lines, idle)) == sum(counts.values()) <= fleet.most
 
 
 def test_the_types_of_a_cluster_file_are_those_that_can_be_started_and_work() -> None:

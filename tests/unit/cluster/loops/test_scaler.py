@@ -28,7 +28,7 @@ class Bench:
         self.store = MemoryQueueStore(FakeClock())
         self.asked: list[Sequence[Bundle]] = []
         self.held, self.nodes, self.job_s = "", 0, 0.0
-        self.away = False
+        self.away, self.drained = False, 0
         handlers: dict[JobName, Handler] = {ENCODE: FakeHandler(JobSpec(ENCODE))}
         fleet = Fleet([MachineType("encoding", node_labels("encoding", ""), 4, 0, 0, 3)], 3)
         self.scaler = Scaler(
@@ -40,6 +40,7 @@ class Bench:
             nodes_for=lambda queue: self.nodes,
             usual_s=lambda tx, queue: self.job_s,
             ask=self.ask,
+            idle=lambda: {"encoding": self.drained},
         )
 
     def ask(self, bundles: Sequence[Bundle]) -> None:
@@ -117,6 +118,25 @@ def test_what_ray_did_not_hear_is_said_again(bench: Bench) -> None:
     bench.away = False
     bench.scaler.tick(NOBODY_ELSE)
     assert bench.asked == [[MACHINE]]
+
+
+def test_a_drained_node_is_replaced_and_the_queue_says_so_while_one_may_be_started(bench: Bench) -> None:
+    bench.drained = 1
+    assert "starting a node" in bench.scaler.starting(QUEUE), "before the first tick, too"
+    bench.enqueue()
+    bench.scaler.tick(NOBODY_ELSE)
+    assert bench.asked == [[MACHINE] * 2]
+    bench.drained = 3
+    bench.scaler.tick(NOBODY_ELSE)
+    assert bench.asked[1:] == [[MACHINE] * 3]
+    assert bench.scaler.starting(QUEUE) == ""
+
+
+def test_one_controller_s_queue_says_what_another_asks_for(bench: Bench) -> None:
+    bench.enqueue()
+    bench.scaler.tick(ANOTHER)
+    assert bench.asked == []
+    assert "starting a node" in bench.scaler.starting(QUEUE)
 
 
 def test_a_queue_that_has_no_job_types_here_is_not_counted(bench: Bench) -> None:
