@@ -66,6 +66,12 @@ def live_nodes() -> list[Node]:
     ]
 
 
+def own_name() -> str:
+    """Of the node that this process runs on, as Ray has it and everybody else says it. The process has joined Ray."""
+    own_id = ray.get_runtime_context().get_node_id()
+    return next(str(node["NodeName"]) for node in ray.nodes() if node["NodeID"] == own_id)  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+
+
 def nothing_drained() -> Mapping[str, Drain]:
     """Nobody drains nodes."""
     return {}

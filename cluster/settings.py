@@ -13,7 +13,7 @@ Where Immich has no name, or another machine's default, ours are:
 - `HELIOSTAT_RAY_HOST`: this machine's address for the cluster's other machines; without one there are none, and Ray
   listens on loopback alone
 - `HELIOSTAT_TOKEN_FILE`: the cluster's secret; `token` in the state folder
-- `HELIOSTAT_NODE_NAME`: this machine's name in what is shown of it; its host name
+- `HELIOSTAT_NODE_NAME`: what Ray, and so everybody, calls this machine; its host name
 - `HELIOSTAT_WORKER_PORTS`: from which Ray's worker processes take theirs; any that is free
 - `HELIOSTAT_NUM_CPUS`, `HELIOSTAT_NUM_GPUS`: cores and GPUs that work may use; all of them
 - `HELIOSTAT_CONTROLLERS`: how many controllers share the queues; more than one on PostgreSQL alone; 1

@@ -205,8 +205,8 @@ def prune_actions(services: Services, before: datetime, limit: int) -> int:
         return admin_actions.prune(session, before, limit)
 
 
-def build_row_runner(services: Services, beats: Beats) -> RowRunner:
-    """What the row_jobs actor holds."""
+def build_row_runner(services: Services, beats: Beats, node: str) -> RowRunner:
+    """What the row_jobs actor holds, on the node of this name."""
     handlers = build_handlers(services)
     settler = Settler(
         services.store,
@@ -215,8 +215,7 @@ def build_row_runner(services: Services, beats: Beats) -> RowRunner:
         on_failed=follow_failure,
         tell_admins=lambda tx, found: tell_admins(services.store, tx, found, services.clock.now()),
     )
-    settings = services.settings
-    return RowRunner(services.store, settler, handlers, settings.database_url, beats, settings.node_name)
+    return RowRunner(services.store, settler, handlers, services.settings.database_url, beats, node)
 
 
 def drained_nodes(services: Services) -> Mapping[str, Drain]:

@@ -36,6 +36,7 @@ class RowJobsActor:
     """Runs jobs that need the database. Opens it, so it lives on an api node."""
 
     def __init__(self) -> None:
+        from cluster.ray_nodes import own_name
         from cluster.telemetry import configure_logging
         from cluster.vectors.indexed import IndexedVectors
         from cluster.vectors.ray_vectors import RayHolder
@@ -44,7 +45,7 @@ class RowJobsActor:
 
         settings = read_settings(os.environ)
         configure_logging(settings, "Microservices")
-        self._runner = build_row_runner(build_services(settings, IndexedVectors(RayHolder())), beating)
+        self._runner = build_row_runner(build_services(settings, IndexedVectors(RayHolder())), beating, own_name())
 
     def run(self, call: "Call") -> "CallReturned":
         return self._runner.run(call)

@@ -7,7 +7,6 @@ The answer names calls to drop, because the controller gave them up.
 import logging
 import os
 import pickle
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from cluster.loops.in_flight import Beat
 from cluster.loops.submitter import controller_of
 from cluster.names import JobName
 from cluster.queue.job import Ticket, Worked
+from cluster.ray_nodes import own_name
 from cluster.settings import read_settings
 from cluster.telemetry import configure_logging
 from tasks.run_call import run_items
@@ -42,9 +42,10 @@ class _InHand:
 
 
 class Beater:
-    """One thread per worker process. Quiet between calls."""
+    """One thread per worker process. Quiet between calls. `node`: the name of the node that it runs on."""
 
     def __init__(self) -> None:
+        self.node = own_name()
         self._in_hand: dict[str, _InHand] = {}
         self._changed = threading.Condition()
         self._tools: dict[str, Tools] = {}
@@ -84,7 +85,7 @@ class Beater:
         now_s = time.monotonic()
         beats: dict[str, list[Beat]] = {}
         for one in list(self._in_hand.values()):
-            beat = Beat(one.call_id, NODE, one.index, now_s - one.since_s, one.progress)
+            beat = Beat(one.call_id, self.node, one.index, now_s - one.since_s, one.progress)
             beats.setdefault(controller_of(one.call_id), []).append(beat)
         for controller, its_beats in beats.items():
             self._tell(controller, its_beats)
@@ -100,7 +101,6 @@ class Beater:
             log.warning("the controller did not hear this beat: %s", error)
 
 
-NODE = os.environ.get("HELIOSTAT_NODE_NAME") or socket.gethostname()
 _beater: Beater | None = None
 _tools: Tools | None = None
 _parts_lock = threading.Lock()
@@ -153,12 +153,12 @@ def run_call(packed: bytes) -> bytes:
     """Run a call's jobs one by one; see `packed_call` and `unpacked_answer`."""
     name, call_id, tickets, inputs = pickle.loads(packed)  # noqa: S301 (our own controller's bytes)
     _set_up_log()
-    _, tools = _process_parts()
+    beater, tools = _process_parts()
     tools.cancelled.clear()
     try:
         with beating(call_id, tools) as in_hand:
-            worked = run_items(name, tickets, inputs, tools, NODE, in_hand)
+            worked = run_items(name, tickets, inputs, tools, beater.node, in_hand)
     except KeyboardInterrupt:
         # the call was given up: what it wrote is deleted by now, but nobody knows in the middle of what else it was
         os._exit(1)
-    return pickle.dumps((NODE, worked), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps((beater.node, worked), pickle.HIGHEST_PROTOCOL)

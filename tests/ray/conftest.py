@@ -2,18 +2,22 @@
 into the database and look at what came of it.
 """
 
+import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import text
 
+from cluster.cluster_file import START_OF_WORKERS
 from cluster.db.engine import Database
 from cluster.db.migrations import migrate
 from cluster.db.queue_store import SqlQueueStore
@@ -21,7 +25,7 @@ from cluster.launch import head_address
 from cluster.names import QueueName
 from cluster.queue.job import NewJob
 from cluster.queue.store import QueueCounts
-from cluster.settings import read_settings
+from cluster.settings import RayPort, read_settings
 from cluster.stack import Stack
 from cluster.workers import queue_label
 from tests.api_stack import free_port
@@ -85,10 +89,8 @@ class RayBench:
 
     def add_node(self, *queues: QueueName, name: str = "away") -> Callable[[], None]:
         """Start a further node that serves these queues alone; returns what ends it."""
-        settings = self.stack.settings
-        before = set(marked_processes(settings.state_dir))
         options = {
-            "--address": head_address(settings),
+            "--address": head_address(self.stack.settings),
             "--num-cpus": 1,
             "--node-name": name,
             "--labels": ",".join(f"{queue_label(queue)}=true" for queue in queues),
@@ -98,12 +100,38 @@ class RayBench:
         }
         given = (f"{name}={value}" for name, value in options.items())
         command = [sys.executable, "-m", "cluster.ray_start", "start", "--disable-usage-stats", *given]
-        environ = {**self.stack.environment, "HELIOSTAT_NODE_NAME": name}
+        return self.start_node(command, self.stack.environment)
+
+    def add_node_of_the_file(self, queue: QueueName, folder: Path, name: str) -> Callable[[], None]:
+        """Start one by the command that `ray-cluster.yaml` has for its workers, as Ray's launcher leaves a machine to
+        it, on a host of this name; returns what ends it. `folder`: an empty one."""
+        (folder / "heliostat").mkdir()
+        (folder / "heliostat" / ".venv").symlink_to(sys.prefix)
+        (folder / "hostname").write_text(f"#!/bin/sh\necho {name}\n")
+        (folder / "hostname").chmod(0o700)
+        environ = {
+            **{key: value for key, value in self.stack.environment.items() if key not in TOLD_BY_US},
+            "HOME": str(folder),
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "RAY_HEAD_IP": head_address(self.stack.settings).split(":")[0],
+            "RAY_OVERRIDE_LABELS": json.dumps({queue_label(queue): "true"}),
+            "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 1}),
+        }
+        *_, command = yaml.safe_load((REPOSITORY / "ray-cluster.yaml").read_text())[START_OF_WORKERS]
+        for option in NODE_PORTS:
+            command = re.sub(rf"--{option}=\d+", f"--{option}={free_port()}", command)
+        head = f"$RAY_HEAD_IP:{self.stack.settings.ray_port(RayPort.HEAD)}"
+        return self.start_node(["bash", "-c", re.sub(r"\$RAY_HEAD_IP:\d+", head, command)], environ)
+
+    def start_node(self, command: Sequence[str], environ: Mapping[str, str]) -> Callable[[], None]:
+        """Run a `ray start`; returns what ends all that it left."""
+        state_dir = self.stack.settings.state_dir
+        before = set(marked_processes(state_dir))
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=REPOSITORY, env=dict(environ), capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        started = set(marked_processes(settings.state_dir)) - before
+        started = set(marked_processes(state_dir)) - before
 
         def end() -> None:
             for pid in started:
@@ -112,6 +140,8 @@ class RayBench:
         return end
 
 
+TOLD_BY_US = ("HELIOSTAT_NODE_NAME", "IMMICH_WORKERS_INCLUDE", "IMMICH_WORKERS_EXCLUDE", "RAY_AUTH_MODE")
+"""Of the head's environment, what a machine of a cluster's file is not told, or tells itself."""
 NODE_PORTS = (
     "node-manager-port",
     "object-manager-port",

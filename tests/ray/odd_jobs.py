@@ -17,6 +17,7 @@ from cluster.errors import ModelUnavailable, UnreadableImage
 from cluster.names import JobName, QueueName
 from cluster.queue.job import JobSpec, Lease, Loaded, ModelPool, NewJob, Payload
 from cluster.queue.retry import RetryPolicy
+from cluster.ray_nodes import own_name
 from tasks import ray_worker, registry
 from tasks.job import NO_FACTS, Context, Job
 from tasks.ray_models import ModelActor
@@ -69,7 +70,7 @@ def _work(given: Payload, tools: Tools, together: int = 1) -> str:
     if before < given.get("freeze", 0):
         time.sleep(3 * BEAT_EVERY_S)  # one that was never heard is believed for two minutes: it may wait in Ray's line
         os.kill(os.getpid(), signal.SIGSTOP)
-    if given.get("breaks_on") == ray_worker.NODE:
+    if "breaks_on" in given and given["breaks_on"] == own_name():
         raise OSError("its disk is broken")
     if before < given.get("drag", 0):
         _sleep(DRAG_S)

@@ -51,10 +51,36 @@ def none_stays_drained(bench: RayBench) -> Iterator[None]:
     drain(bench, patience_s=0)
 
 
-def where_it_runs(bench: RayBench) -> set[str]:
+def running_on(bench: RayBench) -> set[str]:
     """Names of the nodes whose workers were heard of."""
     with bench.database.reader() as session:
-        return {name for name in job_details.running_by_node(session) if name in ("left", "right")}
+        return set(job_details.running_by_node(session))
+
+
+def where_it_runs(bench: RayBench) -> set[str]:
+    return running_on(bench) & {"left", "right"}
+
+
+def test_a_machine_of_the_clusters_file_has_one_name(bench: RayBench, tmp_path: Path) -> None:
+    """That of its host: Ray says it, its workers' beats do, and so a drain by it gives long work back. Before
+    the nodes that the others share."""
+    ends = []
+    try:
+        (tmp_path / "machine").mkdir()
+        ends.append(bench.add_node_of_the_file(AWAY_QUEUE, tmp_path / "machine", "spot"))
+        bench.enqueue([order(tmp_path / "long", AWAY, asset="of the file", drag=1)])
+        wait_until(lambda: bool(runs(tmp_path / "long")), PATIENCE_S, "the long job to begin")
+        wait_until(lambda: bool(running_on(bench)), PATIENCE_S, "the long job to be heard of")
+        assert running_on(bench) == {"spot"}
+        ends.append(bench.add_node(AWAY_QUEUE, name="another"))
+        drain(bench, "spot", patience_s=0)
+        bench.wait_until_over(AWAY_QUEUE)
+        first, second = runs(tmp_path / "long")
+        assert first["node"] != second["node"]
+        assert (bench.outcomes("of the file"), bench.attempts("of the file")) == (["done"], [])
+    finally:
+        for end in ends:
+            end()
 
 
 def test_what_takes_long_on_a_drained_node_is_given_back_and_it_gets_nothing_new(
