@@ -39,7 +39,7 @@ from tests.ray.fake_cluster import fake_cluster, fake_environ
 NODES, CPUS_PER_NODE = 3, 3
 """Few enough that with all of them this machine's own CPUs are not full: then it is not they that are measured."""
 CALLS_PER_NODE = 5
-"""The queue's concurrency: one and a half calls for each CPU, so that none waits for the controller."""
+"""The queue's concurrency: more than one and a half calls for each CPU, so that none waits for the controller."""
 WAIT_S = 0.05
 JOBS = 100_000
 BATCHES: Mapping[JobName, int] = {

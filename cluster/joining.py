@@ -33,6 +33,10 @@ class JoinRefused(HeliostatError):
     """This machine may not join; the message says why and what to do."""
 
 
+class ToldOtherwise(JoinRefused):
+    """It works for the same library, but an API or a controller on it would act differently."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadFacts:
     """What must be the same on every machine of a cluster. `markers`: folder of the media root → what its marker file
@@ -141,7 +145,7 @@ def refuse_unless_same(here: HeadFacts, head: HeadFacts, labels: Mapping[str, st
         raise JoinRefused("an api node opens the cluster's database: set DB_URL here to what it is on the head")
     for name, theirs in head.told.items():
         if (mine := here.told.get(name, "")) != theirs:
-            raise JoinRefused(f"{name} is {mine} here and {theirs} on the head: set it the same on every api machine")
+            raise ToldOtherwise(f"{name} is {mine} here and {theirs} on the head: set it the same on every api machine")
 
 
 def refuse_another_database(here: str, head: HeadFacts) -> None:

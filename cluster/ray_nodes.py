@@ -4,6 +4,7 @@ Nodes that are drained live, and get nothing new: they count nowhere, and every 
 """
 
 import logging
+import socket
 import threading
 import time
 from collections import deque
@@ -69,7 +70,8 @@ def live_nodes() -> list[Node]:
 def own_name() -> str:
     """Of the node that this process runs on, as Ray has it and everybody else says it. The process has joined Ray."""
     own_id = ray.get_runtime_context().get_node_id()
-    return next(str(node["NodeName"]) for node in ray.nodes() if node["NodeID"] == own_id)  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+    names = (str(node["NodeName"]) for node in ray.nodes() if node["NodeID"] == own_id)  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+    return next(names, socket.gethostname())
 
 
 def nothing_drained() -> Mapping[str, Drain]:

@@ -191,9 +191,17 @@ class Stack:
         log.error("Ray's autoscaler died: starting it again; monitor.log in Ray's logs may say why")
         one.started_s = time.monotonic()
         script = ["sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *one.command]
-        done = subprocess.run(script, env=one.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
-        with suppress(psutil.NoSuchProcess):  # dead already: the next look is not the last
+        try:
+            done = subprocess.run(script, env=one.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
             one.process = psutil.Process(int(done.stdout))
+        except (
+            OSError,
+            subprocess.SubprocessError,
+            ValueError,
+        ) as error:  # a machine without memory left starts nothing
+            log.error("Ray's autoscaler could not be started: %s", error)
+        except psutil.NoSuchProcess:
+            pass  # dead already: the next look is not the last
 
     def end_everything(self) -> int:
         """End all processes of the stack, gently first; returns how many there were."""

@@ -21,6 +21,7 @@ from cluster.joining import (
     TOKEN_REFUSED,
     HeadFacts,
     JoinRefused,
+    ToldOtherwise,
     facts_here,
     host_and_port,
     labels_of_node,
@@ -122,8 +123,15 @@ class NodeSupervisor:
         try:
             refuse_unless_same(facts_here(self._settings), facts, self._labels)
             if worker_label(WorkerName.API) in self._labels:
-                refuse_another_database(self._mark_in_database(), facts)
-        except JoinRefused:  # another version's database, or no media folder: then it may take nothing either
+                mark = self._mark_in_database()
+                if mark != facts.database:  # the head may have started anew meanwhile, and marked it anew
+                    facts = self._wait_for_facts()
+                refuse_another_database(mark, facts)
+        except ToldOtherwise:
+            raise  # an API that runs goes on with what it was told, until somebody starts it anew
+        except (
+            JoinRefused
+        ):  # another version's or another database, or no media folder: then it may take nothing either
             self._stand_in.end()
             raise
         head = self._head_address

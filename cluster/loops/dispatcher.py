@@ -260,8 +260,8 @@ class Dispatcher:
 
     def _likely_batch(self, queue: QueueName) -> int:
         """Jobs to a call, if the next ones are like those leased last: what is leased and finds no room goes back."""
-        last = self._leased_last.get(queue)
-        return max(self._batch(spec, queue) for spec in self._specs_of[queue] if not last or spec.name in last)
+        specs, last = self._specs_of[queue], self._leased_last.get(queue, set())
+        return max(self._batch(spec, queue) for spec in [s for s in specs if s.name in last] or specs)
 
     def _batches(self, leases: Sequence[Lease], queue: QueueName, spread: int) -> list[tuple[JobSpec, list[Lease]]]:
         """Calls of one job type each, in order, spread over `spread` calls. One that crashed a call stays alone."""

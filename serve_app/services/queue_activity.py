@@ -114,7 +114,7 @@ class Observer:
             queue: self._activity(count, minutes.get(queue, []), oldest, work[queue], now_s)
             for queue, count in counts.items()
         }
-        lines = [one.line for one in queues.values() if not (one.counts.paused or one.counts.wait_reason)]
+        lines = [one.line for one in queues.values() if not _stands_still(one.counts)]
         moving = any(count.waiting + count.active for count in counts.values())
         _, speed = self._rates("all", list(chain(*minutes.values())), now_s, busy=moving)
         return Look(queues, whole_left_s(lines, speed) if any(line.work_left_s != 0 for line in lines) else None)
@@ -263,3 +263,8 @@ def read_prices(session: Session, queue: QueueName, now_s: float) -> Prices | No
         by_kind.setdefault((one.name, one.is_video), []).append((one.size_bytes / MEGABYTE, float(one.duration_ms)))
     prices = {kind: price for kind, pairs in by_kind.items() if (price := price_of(pairs)) is not None}
     return Prices(prices, sum(one.duration_ms for one in ended) / len(ended))
+
+
+def _stands_still(counts: QueueCounts) -> bool:
+    """Whether nothing of it starts: a reason to wait is one job's own where others run."""
+    return counts.paused or bool(counts.wait_reason and not counts.active)

@@ -4,7 +4,7 @@ A stack counts as its primary asset. Instead of asking that of every asset, whic
 are counted from an index alone and the few other members of stacks are counted off.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -38,7 +38,7 @@ class TimelineFilter:
     were taken."""
 
     owner_id: str | None
-    partner_ids: Sequence[str] = ()
+    partner_ids: tuple[str, ...] = ()
     album_id: str | None = None
     person_id: str | None = None
     tag_id: str | None = None
@@ -123,9 +123,8 @@ def stack_sizes(session: Session, stack_ids: Collection[str]) -> dict[str, int]:
     return found
 
 
-@lru_cache(
-    maxsize=256
-)  # putting it together, and its key in SQLAlchemy's cache, takes longer than a small library's rows
+# Putting it together, and its key in SQLAlchemy's cache, takes longer than counting a small library.
+@lru_cache(maxsize=256)
 def _per_month(wanted: TimelineFilter, *, leaves_few: bool = False) -> Select[str, int]:
     name = month_of(_date(wanted))
     query = select(name, func.count()).select_from(Asset).where(*_conditions(wanted, leaves_few)).group_by(name)

@@ -90,7 +90,8 @@ async function retry(job) {
   await attempt(showSteps);
 }
 
-let busy = true;
+let busy = false;
+let away = false;
 async function look() {
   const before = busy;
   if (!document.hidden) busy = await showSteps();
@@ -99,7 +100,13 @@ async function look() {
 
 /** Also after a look that failed: the server may be back by then. */
 async function watch() {
-  await attempt(look);
-  setTimeout(watch, busy ? 2000 : 15_000);
+  try {
+    await look();
+    away = false;
+  } catch (error) {
+    if (!away) await attempt(() => { throw error; }); // said once, not at every look
+    away = true;
+  }
+  setTimeout(watch, busy && !away ? 2000 : 15_000);
 }
 attempt(showAsset).then(watch);

@@ -317,3 +317,6 @@ def test_all_queues_together_have_a_forecast(admin: ApiClient) -> None:
     with store.transaction() as tx:
         store.say_why_waiting(tx, {QueueName.FACE_DETECTION: "no live node serves it"})
     assert left_s() is None
+    with store.transaction() as tx:
+        store.lease(tx, QueueName.FACE_DETECTION, 1, 30, "c", "1")
+    assert left_s() is not None, "where one runs, the reason is another job's own"

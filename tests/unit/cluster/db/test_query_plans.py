@@ -27,7 +27,7 @@ IDS = [f"22222222-2222-4222-8222-{number:012}" for number in range(400)]
 MAY, JUNE = datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
 EUROPE = Box(west=-10, south=35, east=30, north=70)
 
-WITH_PARTNERS = TimelineFilter(owner_id=USER, partner_ids=[OTHER])
+WITH_PARTNERS = TimelineFilter(owner_id=USER, partner_ids=(OTHER,))
 
 Query = Callable[[Session], object]
 Step = tuple[str, str | None]
