@@ -95,8 +95,10 @@ def database(sqlite_database_url: str) -> Iterator[Database]:
             {BY_ID, BY_OWNER, OF_LOCKED},
             id="the newest, with partners",
         ),
-        pytest.param(lambda session: assets.trashed_ids(session, USER, IDS), {BY_ID}, id="some of the trash"),
-        pytest.param(lambda session: assets.trashed_ids(session, USER), {IN_TRASH}, id="the trash"),
+        pytest.param(
+            lambda session: assets.trashed_ids(session, USER, IDS), {BY_ID, OF_LOCKED}, id="some of the trash"
+        ),
+        pytest.param(lambda session: assets.trashed_ids(session, USER), {IN_TRASH, OF_LOCKED}, id="the trash"),
         pytest.param(
             lambda session: folders.assets_in_folder(session, USER, "/a/b/"), {BY_PATH, EXIF_BY_ID}, id="a folder"
         ),
