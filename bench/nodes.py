@@ -36,10 +36,9 @@ from tasks.ray_runner import RayRunner
 from tests.postgres_server import private_postgres
 from tests.ray.fake_cluster import fake_cluster, fake_environ
 
-NODES, CPUS_PER_NODE = 3, 3
-"""Few enough that with all of them this machine's own CPUs are not full: then it is not they that are measured."""
-CALLS_PER_NODE = 5
-"""The queue's concurrency: more than one and a half calls for each CPU, so that none waits for the controller."""
+NODES, CPUS_PER_NODE = 3, 12
+CALLS_PER_NODE = 18
+"""The queue's concurrency: one and a half calls for each CPU, so that none waits for the controller."""
 WAIT_S = 0.05
 JOBS = 100_000
 BATCHES: Mapping[JobName, int] = {
@@ -92,7 +91,7 @@ def run(tell: Callable[[str], None], jobs: int = JOBS) -> dict[str, float]:
 
 
 def measure_all(jobs: int) -> Iterator[dict[str, float]]:
-    """In a process with the environment of `run`: `jobs` on more and more nodes, then the limits."""
+    """In a process with the environment of `run`: more and more nodes, then the limits."""
     with private_postgres("max_connections=300") as server, fake_cluster({"head": ("api", "")}, {}) as cluster:
         url = server.replace("postgresql://", "postgresql+psycopg://")
         database = Database(url)
@@ -118,8 +117,7 @@ def _more_and_more_nodes(cluster: Any, enqueuer: Connection, jobs: int) -> Itera
         more = {"include_dashboard": False, "include_log_monitor": False}
         cluster.add_node(node_name=f"worker-{nodes}", num_cpus=CPUS_PER_NODE, labels=labels, **more)
         seconds(enqueuer, nodes * CPUS_PER_NODE * WARM_UP_CALLS, wait_s=WAIT_S, give_up_s=GIVE_UP_S)
-        share = nodes / sum(range(1, NODES + 1))  # so each takes as long
-        rate, cpu_ms = _rate(enqueuer, int(jobs * share), (noop.NAME,), WAIT_S)
+        rate, cpu_ms = _rate(enqueuer, jobs, (noop.NAME,), WAIT_S)
         one_node = one_node or rate
         key = f"nodes.{nodes}"
         yield {
