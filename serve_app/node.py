@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 
 from cluster.errors import HeliostatError, Unavailable
@@ -120,26 +121,32 @@ class NodeSupervisor:
         facts = self._wait_for_facts()
         if self._stopping.is_set():
             return
-        try:
+        with self._taking_nothing_if_refused():
             refuse_unless_same(facts_here(self._settings), facts, self._labels)
-            if worker_label(WorkerName.API) in self._labels:
-                mark = self._mark_in_database()
-                if mark != facts.database:  # the head may have started anew meanwhile, and marked it anew
-                    facts = self._wait_for_facts()
+        if self._is_api:
+            mark = self._mark_in_database()
+            if mark != facts.database:  # the head may have started anew meanwhile, and marked it anew
+                facts = self._wait_for_facts()
+            with self._taking_nothing_if_refused():
                 refuse_another_database(mark, facts)
-        except ToldOtherwise:
-            raise  # an API that runs goes on with what it was told, until somebody starts it anew
-        except (
-            JoinRefused
-        ):  # another version's or another database, or no media folder: then it may take nothing either
-            self._stand_in.end()
-            raise
         head = self._head_address
         self._stack.launch(node_command(self._settings, head, host, self._labels))
         self._address = f"{host}:{self._settings.ray_port(RayPort.NODE_MANAGER)}"
         log.info("joined %s as %s after %.1f s", head, self._settings.node_name, time.monotonic() - started_s)
         log.info("%-14s %s", "serves", ", ".join(self._labels))
         self._stand_in.keep()
+
+    @contextmanager
+    def _taking_nothing_if_refused(self) -> Iterator[None]:
+        """Another version, another database or no media folder: then the API here may take nothing either. One that
+        was told otherwise goes on with that until somebody starts it anew."""
+        try:
+            yield
+        except ToldOtherwise:
+            raise
+        except JoinRefused:
+            self._stand_in.end()
+            raise
 
     def _mark_in_database(self) -> str:
         """Asked by a process of its own, since this one stays small. Raises Unavailable, without what the database's

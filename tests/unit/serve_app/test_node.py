@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster.joining import JoinRefused
+from cluster.joining import JoinRefused, ToldOtherwise
 from cluster.settings import read_settings
 from cluster.storage.layout import Folder
 from cluster.storage.mounts import MARKER
@@ -88,3 +88,16 @@ def test_while_the_head_is_away_a_stand_in_goes_on_where_the_media_folder_is(
             supervisor._stopping.set()
             joining.join()
             supervisor._stand_in.end()
+
+
+@pytest.mark.parametrize(("refusal", "goes_on"), [(ToldOtherwise("other limits"), True), (JoinRefused("no"), False)])
+def test_an_api_that_was_told_otherwise_goes_on_until_somebody_starts_it_anew(
+    nobody: str, tmp_path: Path, refusal: JoinRefused, goes_on: bool
+) -> None:
+    supervisor = supervisor_of(tmp_path, nobody)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as stand_in:
+        supervisor._stand_in._process = stand_in
+        with pytest.raises(type(refusal)), supervisor._taking_nothing_if_refused():
+            raise refusal
+        assert (stand_in.poll() is None) is goes_on
+        supervisor._stand_in.end()
