@@ -38,8 +38,8 @@ from tests.ray.fake_cluster import fake_cluster, fake_environ
 
 NODES, CPUS_PER_NODE = 3, 4
 """Few CPUs, so that three nodes at work do not fill this machine, which would then be what is measured."""
-CALLS_PER_NODE = 6
-"""The queue's concurrency: one and a half calls for each CPU, so that none waits for the controller."""
+CALLS_PER_NODE = 8
+"""The queue's concurrency: two calls for each CPU, so that none waits for the controller."""
 WAIT_S = 0.05
 JOBS = 100_000
 BATCHES: Mapping[JobName, int] = {
@@ -59,6 +59,8 @@ LIMITS: Sequence[tuple[int, int, Sequence[JobName], float]] = (
 """Controllers, jobs to a call, their names, share of the jobs: with all nodes and work that does nothing."""
 SHARED_OUT_S = 6.0
 """Two controllers have heard of each other, and have their queues."""
+RAY_ALONE = 0.1
+"""Share of the jobs that Ray is given without queue and controller, as many at a time."""
 WARM_UP_CALLS = 20
 """For each CPU, so that all worker processes run and have imported all."""
 PARTS = ("controller", "postgres", "raylet", "gcs", "workers")
@@ -119,6 +121,7 @@ def _more_and_more_nodes(cluster: Any, enqueuer: Connection, jobs: int) -> Itera
         cluster.add_node(node_name=f"worker-{nodes}", num_cpus=CPUS_PER_NODE, labels=labels, **more)
         seconds(enqueuer, nodes * CPUS_PER_NODE * WARM_UP_CALLS, wait_s=WAIT_S, give_up_s=GIVE_UP_S)
         share = jobs * nodes // sum(range(1, NODES + 1))  # all three take as long
+        ray_alone = _ray_alone(nodes * CALLS_PER_NODE, int(share * RAY_ALONE))
         rate, cpu_ms = _rate(enqueuer, share, (noop.NAME,), WAIT_S)
         one_node = one_node or rate
         key = f"nodes.{nodes}"
@@ -126,7 +129,28 @@ def _more_and_more_nodes(cluster: Any, enqueuer: Connection, jobs: int) -> Itera
             f"{key}.jobs_per_s": rate,
             f"{key}.share_of_full": rate / (nodes * CPUS_PER_NODE / WAIT_S),
             f"{key}.times_one_node": rate / one_node,
+            f"{key}.ray_alone.jobs_per_s": ray_alone,
         } | _by_part(key, cpu_ms)
+
+
+def _wait() -> None:
+    time.sleep(WAIT_S)
+
+
+def _ray_alone(at_once: int, jobs: int) -> float:
+    """Tasks per second that wait as the jobs do, where the jobs ran."""
+    wait: Any = ray.remote(_wait)
+    there = {worker_label(WorkerName.MICROSERVICES): "true"}
+    task = wait.options(num_cpus=1, label_selector=there)
+    out = [task.remote() for _ in range(at_once)]
+    for timed in (at_once, jobs):  # the first ones start worker processes
+        started_s = time.monotonic()
+        for _ in range(timed):
+            _, out = ray.wait(out)
+            out.append(task.remote())
+    rate = jobs / (time.monotonic() - started_s)
+    ray.get(out)
+    return rate
 
 
 def _rate(enqueuer: Connection, jobs: int, names: Sequence[JobName], wait_s: float) -> tuple[float, dict[str, float]]:
