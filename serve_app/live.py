@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 LEAST_S = 1.0
 SHARE = 300
-"""A look that took a millisecond is followed by 0.3 s without one. Telling everybody costs about as much again, and
-both together less than a hundredth of a core."""
+"""A look that took a millisecond is followed by 0.3 s without one. Telling everybody costs about as much again, what is
+read anew now and then (`queue_activity.PRICED_FOR_S`) half of it, and all together less than a hundredth of a core."""
 WARM = 3
 """The cheapest of so many looks is what a look costs."""
 QUIET_S = 15.0

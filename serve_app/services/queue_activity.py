@@ -22,10 +22,11 @@ from tasks.pipeline import BRANCHES, chain_behind
 
 GRAPH_MINUTES = 30
 RATE_S = 20.0
-PRICED_FOR_S = 5.0
-"""Prices and lines are read again after this long: they change slowly and cost more than the counts. A line that has
-become another meanwhile is read again at once, as what was first in it is no sample of the rest; all lines are, when
-much work has gone from them: what one foretold may stand in another by then, unlike what that one had."""
+PRICED_FOR_S, UNKNOWN_FOR_S = 20.0, 5.0
+"""Prices and lines are read again after this long: they change slowly and cost twenty times what the counts do; sooner
+while something was never measured. A line that has become another meanwhile is read again at once, as what was first in
+it is no sample of the rest; all lines are, when much work has gone from them: what one foretold may stand in another by
+then, unlike what that one had."""
 OTHER_LINE = 0.2
 MEGABYTE = 1e6
 FEW = 20
@@ -76,6 +77,10 @@ class Forecast:
     jobs: int
     waiting_ms: Mapping[QueueName, float | None]
     active_ms: Mapping[QueueName, float | None]
+
+    @property
+    def is_known(self) -> bool:
+        return None not in self.waiting_ms.values() and None not in self.active_ms.values()
 
 
 @dataclass(slots=True)
@@ -201,7 +206,7 @@ class Observer:
 
     def _is_stale(self, count: QueueCounts, now_s: float) -> bool:
         last = self._forecasts.get(count.queue)
-        if last is None or now_s - last.at_s > PRICED_FOR_S:
+        if last is None or now_s - last.at_s > (PRICED_FOR_S if last.is_known else UNKNOWN_FOR_S):
             return True
         return abs(count.waiting + count.active - last.jobs) > OTHER_LINE * last.jobs
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from sqlalchemy import func, select, text
+from sqlalchemy import BindParameter, Integer, Select, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 from cluster.db.tables.asset import Asset, AssetExif
@@ -20,6 +20,39 @@ LOOKED_THROUGH = 20_000
 """Ended jobs of a queue that a forecast is measured by, and jobs in its line that it looks at."""
 SIZE = func.coalesce(AssetExif.file_size_bytes, 0)
 IS_VIDEO = func.coalesce(Asset.type, "") == "VIDEO"
+OF_QUEUE: BindParameter[QueueName] = bindparam("of_queue")
+
+
+def _in_line(state: Literal["waiting", "active"]) -> Select[Any]:
+    line = (
+        select(Job.id, func.row_number().over(order_by=(Job.order_key, Job.id)).label("place"))
+        .where(Job.queue == OF_QUEUE, text(f"job.state = '{state}'"))  # word for word as the index says it
+        .order_by(Job.order_key, Job.id)
+        .limit(LOOKED_THROUGH)
+        .subquery()
+    )
+    return (
+        select(Job.name, SIZE, IS_VIDEO, Job.payload)
+        .join(line, line.c.id == Job.id)
+        .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
+        .outerjoin(Asset, Asset.id == Job.asset_id)
+        .where(line.c.place % bindparam("every", type_=Integer) == 0)
+        .limit(2 * SAMPLES)
+    )
+
+
+# Built once: an open page asks them of every queue again and again.
+_WAITING, _AT_WORK = _in_line("waiting"), _in_line("active")
+_MEASURED = (
+    select(JobHistory.name, SIZE, IS_VIDEO, JobHistory.duration_ms)
+    .outerjoin(AssetExif, AssetExif.asset_id == JobHistory.asset_id)
+    .outerjoin(Asset, Asset.id == JobHistory.asset_id)
+    .where(JobHistory.queue == OF_QUEUE, JobHistory.outcome != "failed")
+    .order_by(JobHistory.id.desc())
+    .limit(SAMPLES)
+)
+_RAN_ON = select(JobHistory.node).where(JobHistory.queue == OF_QUEUE).order_by(JobHistory.id.desc()).limit(SAMPLES)
+_RUNS_ON = select(Job.node).where(Job.queue == OF_QUEUE, text("job.state = 'active'"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +105,7 @@ def minutes_since(session: Session, minute: int) -> list[Minute]:
 
 def measured(session: Session, queue: QueueName) -> list[Measured]:
     """Jobs of a queue that were done or skipped last, newest first: the next ones are such a mixture, too."""
-    rows = session.execute(
-        select(JobHistory.name, SIZE, IS_VIDEO, JobHistory.duration_ms)
-        .outerjoin(AssetExif, AssetExif.asset_id == JobHistory.asset_id)
-        .outerjoin(Asset, Asset.id == JobHistory.asset_id)
-        .where(JobHistory.queue == queue, JobHistory.outcome != "failed")
-        .order_by(JobHistory.id.desc())
-        .limit(SAMPLES)
-    )
+    rows = session.execute(_MEASURED, {"of_queue": queue})
     return [Measured(JobName(name), size, is_video, duration_ms) for name, size, is_video, duration_ms in rows]
 
 
@@ -111,36 +137,21 @@ def some_in_line(session: Session, queue: QueueName, waiting: int) -> list[InLin
     """Of the `waiting` jobs every so many, since those that came last may be of another kind; of a very long line, of
     its first part."""
     every = max(1, min(waiting, LOOKED_THROUGH) // SAMPLES) | 1  # odd: a photo and its film come by turns
-    return _in_line(session, queue, "waiting", every)
+    return _read_line(session, _WAITING, queue, every)
 
 
 def some_at_work(session: Session, queue: QueueName) -> list[InLine]:
-    return _in_line(session, queue, "active", 1)
+    return _read_line(session, _AT_WORK, queue, 1)
 
 
 def nodes_of(session: Session, queue: QueueName) -> int:
     """How many machines the jobs of this queue ran on lately or run on now, as far as it was heard."""
-    lately = select(JobHistory.node).where(JobHistory.queue == queue).order_by(JobHistory.id.desc()).limit(SAMPLES)
-    now = select(Job.node).where(Job.queue == queue, text("job.state = 'active'"))
-    return len({node for node in (*session.scalars(lately), *session.scalars(now)) if node})
+    heard = (*session.scalars(_RAN_ON, {"of_queue": queue}), *session.scalars(_RUNS_ON, {"of_queue": queue}))
+    return len({node for node in heard if node})
 
 
-def _in_line(session: Session, queue: QueueName, state: Literal["waiting", "active"], every: int) -> list[InLine]:
-    line = (
-        select(Job.id, func.row_number().over(order_by=(Job.order_key, Job.id)).label("place"))
-        .where(Job.queue == queue, text(f"job.state = '{state}'"))  # word for word as the index says it
-        .order_by(Job.order_key, Job.id)
-        .limit(LOOKED_THROUGH)
-        .subquery()
-    )
-    rows = session.execute(
-        select(Job.name, SIZE, IS_VIDEO, Job.payload)
-        .join(line, line.c.id == Job.id)
-        .outerjoin(AssetExif, AssetExif.asset_id == Job.asset_id)
-        .outerjoin(Asset, Asset.id == Job.asset_id)
-        .where(line.c.place % every == 0)
-        .limit(2 * SAMPLES)
-    )
+def _read_line(session: Session, line: Select[Any], queue: QueueName, every: int) -> list[InLine]:
+    rows = session.execute(line, {"of_queue": queue, "every": every})
     return [InLine(JobName(name), size, is_video, payload) for name, size, is_video, payload in rows]
 
 
