@@ -60,6 +60,7 @@ from serve_app.routers import (
 )
 from serve_app.services.queue_activity import Observer
 from serve_app.services.server_info import VERSION
+from serve_app.short_reads import ShortReads
 from serve_app.socket_server import add_sockets, follow_events
 from serve_app.web import pages
 
@@ -130,6 +131,7 @@ def create_app(services: Services) -> ASGIApp:
         lifespan=follow_events,
     )
     app.state.services = services
+    app.state.short_reads = ShortReads(services.database)
     app.state.observer = Observer(services)
     app.state.live = queue_activity.live_queues(app.state.observer)
     add_sockets(app, services, dict(zip(("major", "minor", "patch"), VERSION, strict=True)) | {"prerelease": None})

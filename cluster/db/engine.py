@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from cluster.db.dialects import SQLITE_FUNCTION, plain_text
 from cluster.db.text_search import SIMILARITY_FUNCTION, word_similarity
@@ -22,6 +23,8 @@ from cluster.errors import SettingsInvalid
 
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 16_384
+POOL_SIZE, OVERFLOW = 4, 12
+"""Connections to SQLite that stay, and those besides."""
 OLDEST_POSTGRES = 14
 SILENT_WRITER_MS = 60_000
 """PostgreSQL rolls back who says nothing for so long in the middle of writing: a process that froze, or a machine that
@@ -74,6 +77,12 @@ class Database:
     def is_sqlite(self) -> bool:
         return self.fast.dialect.name == "sqlite"
 
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether a short read waits for nobody: neither for a network nor for a connection that others have."""
+        pool = self.fast.pool
+        return self.is_sqlite and isinstance(pool, QueuePool) and pool.checkedout() < POOL_SIZE + OVERFLOW
+
     @contextmanager
     def session(self, *, durable: bool = False) -> Iterator[Session]:
         """One write transaction: committed at the end, rolled back by an exception. SQLite takes its lock at once."""
@@ -110,7 +119,7 @@ def _sqlite_engine(url: URL, durable: bool) -> Engine:
     path = Path(str(url.database)).absolute()
     refuse_network_file_system(path, Path("/proc/self/mounts"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=4, max_overflow=12, pool_use_lifo=True, hide_parameters=True)
+    engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=OVERFLOW, pool_use_lifo=True, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: Any) -> None:
