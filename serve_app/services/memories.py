@@ -111,7 +111,13 @@ def add_assets(services: Services, user_id: str, memory_id: str, ids: Sequence[s
     with services.database.session(durable=True) as session:
         memory = _owned(session, user_id, memory_id, "memory.update")
         mine, known = assets.owned_ids(session, user_id, ids), memories.ids_in_memory(session, memory_id, ids)
-        outcomes = one_by_one(ids, mine, lambda one: Refusal.DUPLICATE if one in known else None)
+
+        def refusal(one: str) -> Refusal | None:
+            if one not in mine:
+                return Refusal.NO_PERMISSION
+            return Refusal.DUPLICATE if one in known else None
+
+        outcomes = one_by_one(ids, refusal, again=Refusal.DUPLICATE)
         memories.add_to_memory(session, memory_id, done(outcomes))
         memory.updated_at = services.clock.now()
     return outcomes
@@ -122,7 +128,13 @@ def remove_assets(services: Services, user_id: str, memory_id: str, ids: Sequenc
     with services.database.session(durable=True) as session:
         memory = _owned(session, user_id, memory_id, "memory.update")
         mine, known = assets.owned_ids(session, user_id, ids), memories.ids_in_memory(session, memory_id, ids)
-        outcomes = one_by_one(ids, mine, lambda one: None if one in known else Refusal.NOT_FOUND)
+
+        def refusal(one: str) -> Refusal | None:
+            if one not in mine:
+                return Refusal.NO_PERMISSION
+            return None if one in known else Refusal.NOT_FOUND
+
+        outcomes = one_by_one(ids, refusal, again=Refusal.NOT_FOUND)
         memories.take_from_memory(session, memory_id, done(outcomes))
         memory.updated_at = services.clock.now()
     return outcomes

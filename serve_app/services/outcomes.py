@@ -23,10 +23,15 @@ class Outcome:
     refusal: Refusal | None = None
 
 
-def one_by_one(ids: Sequence[str], mine: set[str], refusal: Callable[[str], Refusal | None]) -> list[Outcome]:
-    """In the order of the ids; what is not in `mine` may not be touched. An id that comes twice is answered as the
-    first time."""
-    return [Outcome(one, refusal(one) if one in mine else Refusal.NO_PERMISSION) for one in ids]
+def one_by_one(ids: Sequence[str], refusal: Callable[[str], Refusal | None], again: Refusal) -> list[Outcome]:
+    """In the order of the ids. `again`: what an id is told that comes a second time, after it was done."""
+    before: set[str] = set()
+    outcomes = []
+    for one in ids:
+        outcomes.append(Outcome(one, again if one in before else refusal(one)))
+        if outcomes[-1].refusal is None:
+            before.add(one)
+    return outcomes
 
 
 def done(outcomes: Sequence[Outcome]) -> list[str]:
