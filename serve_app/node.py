@@ -32,6 +32,7 @@ from cluster.joining import (
 )
 from cluster.launch import node_command
 from cluster.names import WorkerName
+from cluster.ports import refuse_taken_ports_of_node
 from cluster.settings import (
     RAY_PORTS_PER_STACK,
     RayPort,
@@ -118,6 +119,7 @@ class NodeSupervisor:
         started_s = time.monotonic()
         self._stack.prepare_node()
         host = self._settings.ray_host or self._reach()
+        refuse_taken_ports_of_node(self._settings, host, serves=self._is_api and not self._stand_in.was_started)
         facts = self._wait_for_facts()
         if self._stopping.is_set():
             return

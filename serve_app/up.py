@@ -12,6 +12,7 @@ from types import FrameType
 from cluster.errors import SettingsInvalid
 from cluster.launch import head_address
 from cluster.names import WorkerName
+from cluster.ports import refuse_taken_ports_of_head
 from cluster.settings import RayPort, Settings
 from cluster.stack import Stack, StackBroken
 from cluster.workers import node_duties
@@ -69,6 +70,7 @@ class Supervisor:
         started_s = time.monotonic()
         self._stack.prepare()
         self._end_drivers()
+        refuse_taken_ports_of_head(self._settings)
         environ = self._stack.environment
         api, controller = Driver("serve_app.ray_app", environ), Driver("serve_app.ray_controller", environ)
         self._drivers = [api, controller]

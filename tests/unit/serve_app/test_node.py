@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from cluster import ports
+from cluster.errors import SettingsInvalid
 from cluster.joining import JoinRefused, ToldOtherwise
-from cluster.settings import read_settings
+from cluster.settings import RayPort, read_settings
 from cluster.storage.layout import Folder
 from cluster.storage.mounts import MARKER
 from serve_app import node
@@ -28,9 +30,9 @@ def silent_head() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def supervisor_of(tmp_path: Path, head: str) -> NodeSupervisor:
+def supervisor_of(tmp_path: Path, head: str, **own: str) -> NodeSupervisor:
     """An api machine's; it does not run."""
-    environ = {"IMMICH_MEDIA_LOCATION": str(tmp_path), "HELIOSTAT_STATE_DIR": "/tmp/hn-unused"}
+    environ = {"IMMICH_MEDIA_LOCATION": str(tmp_path), "HELIOSTAT_STATE_DIR": "/tmp/hn-unused", **own}
     made = NodeSupervisor(read_settings(environ), environ, head)
     made._stack.prepare_node = lambda: None  # type: ignore[method-assign]
     return made
@@ -101,3 +103,14 @@ def test_an_api_that_was_told_otherwise_goes_on_until_somebody_starts_it_anew(
             raise refusal
         assert (stand_in.poll() is None) is goes_on
         supervisor._stand_in.end()
+
+
+def test_a_port_that_a_node_needs_and_another_stack_has_is_told_before_ray_is_started(
+    silent_head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        base = other.getsockname()[1] - RayPort.NODE_MANAGER
+        supervisor = supervisor_of(tmp_path, silent_head, HELIOSTAT_RAY_PORT_BASE=str(base))
+        with pytest.raises(SettingsInvalid, match=rf"HELIOSTAT_RAY_PORT_BASE.*{other.getsockname()[1]} \(node manager"):
+            supervisor._join()
