@@ -150,3 +150,11 @@ def test_a_port_that_is_taken_is_told_before_ray_is_started_and_once_leftovers_a
         supervisor._start()
     assert done == ["prepared"]
     assert supervisor._drivers == []
+
+
+def test_a_file_in_place_of_the_media_folder_is_told_before_anything_is_taken_or_started(tmp_path: Path) -> None:
+    environ = {"IMMICH_MEDIA_LOCATION": str(tmp_path / "file"), "HELIOSTAT_STATE_DIR": "/tmp/hu-unused"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsInvalid, match=r"IMMICH_MEDIA_LOCATION.*/file is a file, not a folder"):
+        Supervisor(read_settings(environ), environ).run()
+    assert not Path("/tmp/hu-unused").exists()
