@@ -5,6 +5,7 @@ would end every Ray on the machine. A process belongs to the stack when its envi
 import fcntl
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -37,6 +38,8 @@ GONE_S = 15.0
 """A killed process is gone at once, unless the machine is busy giving back its memory."""
 VITAL_OF_HEAD, VITAL_OF_NODE = ("gcs_server", "raylet"), ("raylet",)
 """Without these there is no Ray on the first machine, and on a further one."""
+REASON_LENGTH = 300
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MONITOR = "autoscaler/v2/monitor.py"
 """How the command line of Ray's autoscaler names its program."""
 MONITOR_AGAIN_S = 30.0
@@ -61,6 +64,10 @@ class StackBroken(HeliostatError):
     """Ray did not start; the message carries what it said."""
 
 
+class RayNotStarted(StackBroken):
+    """On a further machine; another try may go well, since the head may have started anew meanwhile."""
+
+
 class Stack:
     """Ray on this machine for one media root and port. Use one per state folder: `lock` sees to it. `head`: this
     is the cluster's first machine."""
@@ -82,11 +89,7 @@ class Stack:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise StackBroken(f"{folder} belongs to somebody else: set HELIOSTAT_STATE_DIR to a short path of your own")
         folder.chmod(0o700)
-        self._take(
-            folder / "lock",
-            f"runs on port {settings.port} with {settings.media_root} already: stop it, or choose another IMMICH_PORT "
-            "and IMMICH_MEDIA_LOCATION",
-        )
+        self._take(folder / "lock", self._of_first_machine if self._head else self._of_further_machine)
         url = settings.database_url if self._head else ""
         database = Path(url.removeprefix("sqlite:///"))
         if url.startswith("sqlite:") and database.parent.is_dir():
@@ -95,6 +98,22 @@ class Stack:
                 f"serves {database} already, on another port or with another state folder: stop it, or choose another "
                 "IMMICH_MEDIA_LOCATION",
             )
+
+    @property
+    def _of_first_machine(self) -> str:
+        return (
+            f"runs on port {self.settings.port} with {self.settings.media_root} already: stop it, or choose another "
+            "IMMICH_PORT and IMMICH_MEDIA_LOCATION"
+        )
+
+    @property
+    def _of_further_machine(self) -> str:
+        """Mostly the first machine's own command: it works already, without a node beside it."""
+        return (
+            f"runs a stack of {self.settings.state_dir} on this machine already, and no node is needed beside it: run "
+            "this on another machine, or give it its own HELIOSTAT_STATE_DIR, HELIOSTAT_RAY_PORT_BASE and "
+            "HELIOSTAT_NODE_NAME"
+        )
 
     def _take(self, path: Path, doing: str) -> None:
         handle = path.open("a+")
@@ -153,13 +172,19 @@ class Stack:
             )
         except subprocess.TimeoutExpired:
             self.end_everything()
-            raise StackBroken(f"Ray did not start within {START_TIMEOUT_S:.0f} s") from None
+            raise self._not_started(f" within {START_TIMEOUT_S:.0f} s") from None
         if done.returncode != 0:
             self.end_everything()
-            raise StackBroken(f"Ray did not start:\n{(done.stdout + done.stderr)[-2000:]}")
+            words = done.stdout + done.stderr
+            raise self._not_started(f":\n{words[-2000:]}" if self._head else f": {_reason(words)}")
         started = self.processes()
         self._vital = [process for process in started if _program(process) in self._vital_names]
         self._monitor = next(filter(None, map(_monitor_in, started)), None)
+
+    def _not_started(self, why: str) -> StackBroken:
+        if self._head:
+            return StackBroken(f"Ray did not start{why}")
+        return RayNotStarted(f"Ray did not start here{why} (its logs are in {ray_temp_dir(self.settings)})")
 
     def processes(self) -> list[psutil.Process]:
         """Every living process with this stack's mark, and what descends from one: Ray's agents write their title over
@@ -278,6 +303,12 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _reason(words: str) -> str:
+    """What Ray said last, which is the reason where it is a traceback."""
+    lines = [line for line in map(str.strip, COLOUR.sub("", words).splitlines()) if line]
+    return lines[-1][-REASON_LENGTH:] if lines else "it did not say why"
 
 
 def _program(process: psutil.Process) -> str:

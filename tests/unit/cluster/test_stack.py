@@ -15,7 +15,7 @@ import pytest
 from cluster import stack as stack_module
 from cluster.launch import STACK_MARK
 from cluster.settings import Settings, read_settings
-from cluster.stack import VITAL_OF_HEAD, Stack, StackBroken, StackRunning
+from cluster.stack import VITAL_OF_HEAD, RayNotStarted, Stack, StackBroken, StackRunning
 
 SOON_S = 5.0
 
@@ -301,6 +301,24 @@ def test_ray_that_does_not_start_says_why_and_leaves_nothing(stack: Stack, monke
     with pytest.raises(StackBroken, match="port 6379 is taken"):
         stack.launch()
     assert stack.processes() == []
+
+
+def test_ray_that_does_not_join_says_why_in_one_line(settings: Settings) -> None:
+    node = Stack(settings, os.environ, head=False)
+    words = r"Traceback (most recent call last):\n  File x\n\033[31mException: timed out\033[0m\n\n"
+    script = f"printf '{words}' >&2; exit 1"
+    with pytest.raises(RayNotStarted) as refused:
+        node.launch(["sh", "-c", script])
+    said = f"Ray did not start here: Exception: timed out (its logs are in {settings.state_dir}/ray)"
+    assert str(refused.value) == said
+
+
+def test_a_node_in_the_first_machines_state_folder_is_told_what_it_needs_of_its_own(
+    stack: Stack, settings: Settings
+) -> None:
+    stack.lock()
+    with pytest.raises(StackRunning, match=rf"process {os.getpid()} runs a stack of {settings.state_dir} on this mach"):
+        Stack(settings, os.environ, head=False).lock()
 
 
 def test_ray_that_hangs_is_ended(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from cluster import ports
-from cluster.errors import SettingsInvalid
+from cluster.errors import HeliostatError, SettingsInvalid
 from cluster.joining import JoinRefused, ToldOtherwise
 from cluster.settings import RayPort, read_settings
+from cluster.stack import RayNotStarted
 from cluster.storage.layout import Folder
 from cluster.storage.mounts import MARKER
 from serve_app import node
@@ -114,3 +115,24 @@ def test_a_port_that_a_node_needs_and_another_stack_has_is_told_before_ray_is_st
         supervisor = supervisor_of(tmp_path, silent_head, HELIOSTAT_RAY_PORT_BASE=str(base))
         with pytest.raises(SettingsInvalid, match=rf"HELIOSTAT_RAY_PORT_BASE.*{other.getsockname()[1]} \(node manager"):
             supervisor._join()
+
+
+def test_a_first_join_whose_ray_does_not_start_is_tried_again_and_one_that_is_refused_is_not(
+    nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor = supervisor_of(tmp_path, nobody)
+    monkeypatch.setattr(node, "FIRST_PAUSE_S", 0.01)
+    outcomes: list[HeliostatError | None] = [RayNotStarted("timed out"), JoinRefused("nothing answers"), None]
+
+    def join() -> None:
+        if error := outcomes.pop(0):
+            raise error
+
+    monkeypatch.setattr(supervisor, "_join", join)
+    supervisor._join_first()
+    assert outcomes == []
+    assert [record.message.split(";")[0] for record in caplog.records] == ["timed out", "nothing answers"]
+
+    outcomes += [JoinRefused("no"), None]
+    with pytest.raises(JoinRefused):
+        supervisor._join_first()
