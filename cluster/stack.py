@@ -156,7 +156,7 @@ class Stack:
                 f"no token in {self.settings.token_file}: copy the file that `heliostat up` shows on the first machine "
                 "there, readable by its owner alone, or name another place in HELIOSTAT_TOKEN_FILE"
             )
-        self._check_token()
+        self._check_token("copy the file that `heliostat up` shows on the first machine to here again")
         self._forget_old_sessions()
 
     def launch(self, command: Sequence[str] = ()) -> None:
@@ -267,14 +267,15 @@ class Stack:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            self._check_token()
+            self._check_token("delete it, start this anew, and copy it to the cluster's other machines again")
         except OSError as error:
             raise StackBroken(f"the cluster's secret cannot be written: {error}. See HELIOSTAT_TOKEN_FILE") from None
         else:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
 
-    def _check_token(self) -> None:
+    def _check_token(self, advice: str) -> None:
+        """`advice`: what to do where there is no secret in it."""
         path = self.settings.token_file
         try:
             text, mode = path.read_text().strip(), path.stat().st_mode
@@ -283,7 +284,10 @@ class Stack:
         if mode & 0o077:
             raise StackBroken(f"the token in {path} can be read by others than its owner: chmod 600 {path}")
         if len(text) < TOKEN_LENGTH:
-            raise StackBroken(f"the token in {path} is none: delete the file on the first machine, and start that anew")
+            raise StackBroken(
+                f"what is in {path} is no token as the first machine writes it, which has at least {TOKEN_LENGTH} "
+                f"characters: {advice}"
+            )
 
     def _forget_old_sessions(self) -> None:
         """Ray keeps the logs of every start; the last three are enough."""

@@ -174,7 +174,7 @@ def test_the_secret_is_made_once_and_its_owner_alone_can_read_it(stack: Stack) -
 
 @pytest.mark.parametrize(
     ("content", "mode", "said"),
-    [("a" * 64, 0o644, "can be read by others"), ("short", 0o600, "is none"), ("", 0o600, "is none")],
+    [("a" * 64, 0o644, "can be read by others"), ("wrong", 0o600, "is no token"), ("", 0o600, "is no token")],
 )
 def test_a_secret_that_keeps_nobody_out_is_refused(stack: Stack, content: str, mode: int, said: str) -> None:
     path = stack.settings.token_file
@@ -183,6 +183,16 @@ def test_a_secret_that_keeps_nobody_out_is_refused(stack: Stack, content: str, m
     for prepare in (stack.prepare, stack.prepare_node):
         with pytest.raises(StackBroken, match=said):
             prepare()
+
+
+def test_a_secret_that_is_none_is_made_anew_on_the_first_machine_and_copied_again_to_others(stack: Stack) -> None:
+    path = stack.settings.token_file
+    path.write_text("wrong")
+    path.chmod(0o600)
+    with pytest.raises(StackBroken, match=f"in {path} is no token as the first machine writes it.*: delete it, start"):
+        stack.prepare()
+    with pytest.raises(StackBroken, match=rf"{path} is no token .*: copy the file that `heliostat up` shows on the"):
+        stack.prepare_node()
 
 
 def test_a_machine_that_joins_makes_no_secret(stack: Stack) -> None:
