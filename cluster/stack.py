@@ -38,6 +38,8 @@ GONE_S = 15.0
 """A killed process is gone at once, unless the machine is busy giving back its memory."""
 VITAL_OF_HEAD, VITAL_OF_NODE = ("gcs_server", "raylet"), ("raylet",)
 """Without these there is no Ray on the first machine, and on a further one."""
+TITLE_OF_RAY = "ray::"
+"""How the name begins that its agents and workers give themselves."""
 REASON_LENGTH = 300
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MONITOR = "autoscaler/v2/monitor.py"
@@ -77,6 +79,7 @@ class Stack:
         self._head, self._vital_names = head, VITAL_OF_HEAD if head else VITAL_OF_NODE
         self.environment = ray_environment(settings, environ)
         self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
+        self._logs = f"{ray_temp_dir(settings)}/"
         self._locks: list[IO[str]] = []
         self._vital: list[psutil.Process] = []
         self._monitor: _Monitor | None = None
@@ -248,8 +251,18 @@ class Stack:
         return left
 
     def _is_ours(self, pid: int) -> bool:
+        """By the mark; one that lost it, and whose raylet is dead, by the logs of this stack that it writes: for some
+        seconds Ray's agents stay so, and have their ports."""
+        process = Path(f"/proc/{pid}")
         try:
-            return self._mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            words = (process / "environ").read_bytes().split(b"\0")
+            if self._mark in words:
+                return True
+            if any(word.startswith(f"{STACK_MARK}=".encode()) for word in words):
+                return False
+            if not (process / "comm").read_text().startswith(TITLE_OF_RAY):
+                return False
+            return any(str(file.readlink()).startswith(self._logs) for file in (process / "fd").iterdir())
         except OSError:
             return False
 

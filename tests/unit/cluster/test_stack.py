@@ -108,6 +108,28 @@ def test_what_ends_when_it_is_told_to_is_not_waited_for(stack: Stack, monkeypatc
     assert time.monotonic() - started_s < SOON_S
 
 
+def test_an_agent_that_lost_mark_and_raylet_is_known_by_its_logs(stack: Stack, tmp_path: Path, state_dir: Path) -> None:
+    sleep, program = shutil.which("sleep"), tmp_path / "ray::Agent"
+    assert sleep
+    shutil.copy(sleep, program)
+    logs, other_logs = state_dir / "ray" / "logs", tmp_path / "logs"
+    logs.parent.mkdir()
+    ours, other = (start({}, f"sh -c 'exec {program} 60 3>{file}'") for file in (logs, other_logs))
+    wait_until_open(ours, logs)
+    assert [process.pid for process in stack.processes()] == [ours.pid]
+    stack.end_everything()
+    assert ended(ours)
+    assert other.is_running()
+    other.kill()
+
+
+def wait_until_open(process: psutil.Process, file: Path) -> None:
+    until_s = time.monotonic() + SOON_S
+    while not file.exists() or process.name() != "ray::Agent":
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
+
+
 def test_ending_a_stack_that_does_not_run_ends_nothing(stack: Stack) -> None:
     assert stack.end_everything() == 0
 
