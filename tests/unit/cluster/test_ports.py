@@ -1,6 +1,7 @@
 """Ports that are taken are told before anything is started; the sockets are real."""
 
 import os
+import random
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,10 +10,8 @@ import pytest
 
 from cluster import ports
 from cluster.errors import SettingsInvalid
-from cluster.ports import refuse_taken_ports_of_head, refuse_taken_ports_of_node
-from cluster.settings import RayPort, Settings, read_settings
-
-BASE = 31_800
+from cluster.ports import _error, refuse_taken_ports_of_head, refuse_taken_ports_of_node
+from cluster.settings import RAY_PORTS_PER_STACK, RayPort, Settings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +25,17 @@ def listener() -> Iterator[socket.socket]:
         yield made
 
 
-def settings_of(port: int, base: int = BASE, **environ: str) -> Settings:
-    return read_settings(
-        {"IMMICH_MEDIA_LOCATION": "/m", "IMMICH_PORT": str(port), "HELIOSTAT_RAY_PORT_BASE": str(base), **environ}
-    )
+def settings_of(port: int, base: int = 0, **environ: str) -> Settings:
+    own = {"IMMICH_PORT": str(port), "HELIOSTAT_RAY_PORT_BASE": str(base or free_base())}
+    return read_settings({"IMMICH_MEDIA_LOCATION": "/m", **own, **environ})
+
+
+def free_base() -> int:
+    """Below the ports that connections take for themselves."""
+    while True:
+        base = random.randrange(10_000, 32_000)
+        if not any(_error("0.0.0.0", base + distance) for distance in range(RAY_PORTS_PER_STACK)):
+            return base
 
 
 def free_port() -> int:
@@ -56,9 +62,9 @@ def test_one_that_shares_its_port_with_others_has_it() -> None:
 
 
 @pytest.mark.parametrize("role", [RayPort.HEAD, RayPort.NODE_MANAGER, RayPort.DASHBOARD, RayPort.HAPROXY_STATS])
-def test_a_port_of_ray_that_is_taken_is_named_with_what_to_set(role: RayPort, listener: socket.socket) -> None:
-    base = listener.getsockname()[1] - role
-    with pytest.raises(SettingsInvalid) as refused:
+def test_a_port_of_ray_that_is_taken_is_named_with_what_to_set(role: RayPort) -> None:
+    base = free_base()
+    with socket.create_server(("127.0.0.1", base + role)), pytest.raises(SettingsInvalid) as refused:
         refuse_taken_ports_of_head(settings_of(free_port(), base))
     ((variable, message),) = refused.value.issues
     assert variable == "HELIOSTAT_RAY_PORT_BASE"
@@ -67,13 +73,17 @@ def test_a_port_of_ray_that_is_taken_is_named_with_what_to_set(role: RayPort, li
 
 
 def test_of_a_node_only_its_own_ports_count(listener: socket.socket) -> None:
-    port = listener.getsockname()[1]
-    refuse_taken_ports_of_node(settings_of(free_port(), port - RayPort.HEAD), "127.0.0.1", serves=True)
+    port, base = listener.getsockname()[1], free_base()
+    with socket.create_server(("127.0.0.1", base + RayPort.HEAD)):
+        refuse_taken_ports_of_node(settings_of(free_port(), base), "127.0.0.1", serves=True)
     refuse_taken_ports_of_node(settings_of(port), "127.0.0.1", serves=False)
     with pytest.raises(SettingsInvalid, match="IMMICH_PORT"):
         refuse_taken_ports_of_node(settings_of(port), "127.0.0.1", serves=True)
-    with pytest.raises(SettingsInvalid, match="HELIOSTAT_RAY_PORT_BASE"):
-        refuse_taken_ports_of_node(settings_of(free_port(), port - RayPort.OBJECT_MANAGER), "127.0.0.2", serves=False)
+    with (
+        socket.create_server(("127.0.0.1", base + RayPort.OBJECT_MANAGER)),
+        pytest.raises(SettingsInvalid, match="HELIOSTAT_RAY_PORT_BASE"),
+    ):
+        refuse_taken_ports_of_node(settings_of(free_port(), base), "127.0.0.2", serves=False)
 
 
 def test_ports_are_free_right_after_a_server_ended_although_its_connections_wait(listener: socket.socket) -> None:
