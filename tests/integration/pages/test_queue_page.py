@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from cluster.names import JobName, QueueName
@@ -56,6 +57,49 @@ def test_a_failure_is_found_understood_and_tried_again(site: Site) -> None:
         page.get_by_role("button", name="Discard all").click()
         page.get_by_role("dialog").get_by_role("button", name="Discard").click()
         expect(page.locator("#no-failures")).to_have_text("Nothing failed here.")
+
+
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_what_fails_again_at_once_comes_back_to_the_list(site: Site, narrowed: bool) -> None:
+    """Between two looks of the stream, so that the count of failed jobs never changes."""
+    fill(site)
+    site.fail(LOST, *site.lease(THUMBNAILS, 5))
+    with site.page() as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        failures = page.locator("#failures > li")
+        expect(failures).to_have_count(4)
+        if narrowed:
+            page.get_by_label("Error").select_option("WorkerLost")
+            expect(failures).to_have_count(2)
+        there = failures.count()
+        page.wait_for_timeout(2500)  # nothing of the beginning is still on its way
+
+        def late(route: Route) -> None:
+            answer = route.fetch()
+            site.fail(FailedAttempt("WorkerLost", "c.jpg: again"), *site.lease(THUMBNAILS))
+            route.fulfill(response=answer)
+
+        page.route(re.compile(r"/failures(\?|$)"), late, times=1)
+        failures.first.get_by_role("button", name="Retry").click()
+        expect(page.locator(".toast")).to_have_text("Tried again")
+        expect(failures.first).to_contain_text("c.jpg: again")
+        expect(failures).to_have_count(there)
+
+
+def test_what_somebody_reads_stays_until_they_have_read_it(site: Site) -> None:
+    fill(site)
+    with site.page() as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        failures = page.locator("#failures > li")
+        expect(failures).to_have_count(3)
+        failures.first.get_by_text("Show what happened").click()
+        expect(failures.first.locator(".attempt")).to_have_count(1)
+        site.fail(LOST, *site.lease(THUMBNAILS))
+        expect(page.locator("#badges")).to_contain_text("4 failed")
+        page.wait_for_timeout(2500)
+        expect(failures).to_have_count(3)
+        failures.first.get_by_text("Show what happened").click()
+        expect(failures).to_have_count(4)
 
 
 def test_what_was_asked_for_last_is_shown_whatever_comes_last(site: Site) -> None:
