@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from cluster.names import JobName, QueueName
-from cluster.queue.job import FailedAttempt, LeaseToken, asset_job
+from cluster.queue.job import FailedAttempt, LeaseToken, NewJob, asset_job
 from cluster.queue.store import InHand
 from tests.browser import PHONE
 from tests.integration.pages.conftest import Site
@@ -175,10 +175,17 @@ def test_an_unknown_queue_leads_to_the_list(site: Site) -> None:
 
 def test_the_nightly_tasks_are_run_now(site: Site) -> None:
     site.sign_up()
+    site.enqueue(NewJob(JobName.ASSET_GENERATE_THUMBNAILS_QUEUE_ALL))
+    site.finish(*site.lease(THUMBNAILS))
     with site.page() as page:
         page.goto("/admin/schedule")
+        last = page.locator("[data-entry=nightly]").get_by_role("cell")
+        expect(last.nth(1)).to_have_text("–")  # what somebody started elsewhere is no run of it
+        expect(last.nth(2)).to_have_text("–")
         page.get_by_role("button", name="Run now: Nightly tasks").click()
         expect(page.locator(".toast")).to_have_text("Started: Nightly tasks")
+        expect(last.nth(1)).to_have_text(re.compile(r"^\d\d:\d\d$"))
+        expect(last.nth(2)).to_have_text("–")
         page.goto("/admin/jobs")
         expect(page.locator("#thumbnailGeneration [data-count=waiting]")).to_have_text("1")
 
