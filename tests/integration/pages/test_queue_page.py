@@ -1,10 +1,12 @@
 """One queue's page and the list of what admins did, in a real browser."""
 
 import re
+import uuid
 
 import pytest
 from playwright.sync_api import Route, expect
 
+from cluster.db.queries import admin_actions
 from cluster.names import JobName, QueueName
 from cluster.queue.job import FailedAttempt, LeaseToken, NewJob, asset_job
 from cluster.queue.store import InHand
@@ -150,6 +152,28 @@ def test_what_runs_shows_where_and_how_far_it_is_and_can_be_cancelled(site: Site
         page.goto("/admin/audit")
         expect(page.locator("#lines tr")).to_have_count(1)
         expect(page.locator("#lines tr")).to_contain_text(re.compile(r"Ada\s*cancel\s*Generate Thumbnails\s*job \d+"))
+
+
+def test_what_admins_did_is_read_on_a_phone(site: Site) -> None:
+    site.sign_up()
+    services = site.stack.services
+    with services.database.session() as session:
+        at = services.clock.now()
+        detail = "job.thumbnailGeneration.concurrency: 3 → 5, backup.database.cronExpression: 0 02 * * * → 0 03 * * *"
+        admin_actions.add(session, at, str(uuid.uuid4()), "Ada Lovelace", "configure", "system-config", detail)
+    with site.page(size=PHONE) as page:
+        page.goto("/admin/audit")
+        line = page.locator("#lines tr")
+        expect(line).to_have_count(1)
+        details = line.locator(".words")
+        expect(details).to_have_text(detail)
+        box, room = details.bounding_box(), page.locator("main .scroll").bounding_box()
+        assert box is not None
+        assert room is not None
+        assert box["width"] > 300
+        assert box["height"] < 120
+        assert box["x"] + box["width"] <= room["x"] + room["width"] + 1
+        assert page.evaluate("(box => box.scrollWidth <= box.clientWidth)(document.querySelector('main .scroll'))")
 
 
 def test_failures_are_downloaded_as_json(site: Site) -> None:
