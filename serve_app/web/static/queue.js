@@ -35,10 +35,10 @@ function showActions() {
   find("#actions").replaceChildren(
     queue.isPaused ? button("Resume", () => resume(name, title), "primary") : button("Pause", () => pause(name, title)),
     button("Clear", () => clear(name, title)),
-    button("Remove failed jobs", async () => {
+    make("button", { type: "button", class: "quiet-danger", disabled: !queue.failed, onclick: async () => {
       if (await confirmed("Remove failed jobs", "The list of what failed here goes. The files stay as they are.", "Remove"))
         await clearFailed(name, title);
-    }, "quiet-danger"),
+    } }, "Remove failed jobs"),
   );
 }
 
@@ -152,7 +152,11 @@ async function showFailures(more = false) {
   for (const id of ["retry-all", "discard-all"]) find(`#${id}`).disabled = !page.total;
   find("#retry-all").textContent = narrowed ? "Retry matching" : "Retry all";
   find("#discard-all").textContent = narrowed ? "Discard matching" : "Discard all";
-  find("#download").href = `/api/queues/${name}/failures/download?${query()}`;
+  // without an address the keyboard passes it by
+  const download = find("#download");
+  download.toggleAttribute("href", page.total > 0);
+  if (page.total) download.href = `/api/queues/${name}/failures/download?${query()}`;
+  download.setAttribute("aria-disabled", String(!page.total));
 }
 
 function failure(job) {
@@ -169,7 +173,7 @@ function failure(job) {
   return make("li", {},
     picture(job),
     make("div", { class: "story" },
-      make("p", { class: "file" }, make("strong", {}, subject(job)), " ", make("span", { class: "quiet" }, job.fileName ? job.name : "")),
+      make("p", { class: "file" }, make("strong", {}, job.assetId && job.fileName ? make("a", { href: `/photos/${encodeURIComponent(job.assetId)}` }, job.fileName) : subject(job)), " ", make("span", { class: "quiet" }, job.fileName ? job.name : "")),
       make("p", { class: "error" }, job.error),
       make("p", { class: "quiet" }, [last?.errorClass, last?.node && `on ${last.node}`, `${job.attempts} ${job.attempts === 1 ? "attempt" : "attempts"}`, last && moment(last.at)].filter(Boolean).join(" · ")),
       details,
@@ -276,7 +280,7 @@ function changed(one) {
   const before = queue;
   queue = one;
   showHead();
-  if (before.isPaused !== queue.isPaused) showActions();
+  if (before.isPaused !== queue.isPaused || !before.failed !== !queue.failed) showActions();
   refreshRunning();
   if (String(before.perMinute) !== String(queue.perMinute) || before.failed !== queue.failed) refreshRecent();
   if (before.failed !== queue.failed || String(before.failedPerMinute) !== String(queue.failedPerMinute)) {

@@ -17,8 +17,8 @@ from cluster.db.queries.printed_text import replace_text
 from cluster.db.tables.asset import Asset, AssetExif, AssetFile
 from cluster.db.tables.learned import AssetOcr
 from cluster.db.tables.person import AssetFace, Person
-from cluster.names import QueueName
-from cluster.queue.job import FailedAttempt
+from cluster.names import JobName, QueueName
+from cluster.queue.job import FailedAttempt, asset_job
 from cluster.storage.layout import Folder
 from tasks.media.thumbhash import thumbhash
 from tests.integration.pages.conftest import Site
@@ -156,6 +156,26 @@ def test_a_photo_tells_its_owner_what_failed(site: Site) -> None:
         expect(page.locator("#steps li").first).to_have_text("Metadatafailed")
         page.get_by_role("button", name="Read again").click()
         expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
+
+
+def test_a_photo_of_which_no_picture_can_be_made_says_so(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{"a.jpg": photo("red")})
+        expect(page.locator(".tile")).to_have_count(1)
+        with site.stack.services.database.session() as session:
+            asset_id = session.scalars(select(Asset.id)).one()
+        page.goto(f"/photos/{asset_id}")
+        expect(page.locator("#stage")).to_have_text("There is no picture of it yet.")
+        site.enqueue(asset_job(JobName.ASSET_GENERATE_THUMBNAILS, asset_id))
+        site.fail(FailedAttempt("UnreadableImage", "it is broken"), *site.lease(QueueName.THUMBNAIL_GENERATION))
+        expect(page.locator("#stage")).to_have_text("No picture could be made of it. The reason stands at its jobs.")
+        expect(page.locator("#failures")).to_contain_text("it is broken")
+
+        page.goto("/admin/jobs/thumbnail-generation")
+        page.locator("#failures").get_by_role("link", name="a.jpg").click()
+        page.wait_for_url(f"**/photos/{asset_id}")
 
 
 def test_an_admin_retries_from_the_photo_itself(site: Site) -> None:

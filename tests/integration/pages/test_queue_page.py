@@ -188,6 +188,26 @@ def test_failures_are_downloaded_as_json(site: Site) -> None:
         assert "its worker died" in download.value.path().read_text()
 
 
+def test_what_has_nothing_to_do_is_switched_off(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/admin/jobs/thumbnail-generation")
+        expect(page.locator("#no-failures")).to_be_visible()
+        remove = page.get_by_role("button", name="Remove failed jobs")
+        expect(remove).to_be_disabled()
+        expect(page.locator("#download")).to_be_disabled()
+        expect(page.locator("#download")).not_to_have_attribute("href", re.compile(".*"))
+        site.enqueue(asset_job(JobName.ASSET_GENERATE_THUMBNAILS, "asset"))
+        site.fail(LOST, *site.lease(THUMBNAILS))
+        expect(remove).to_be_enabled()
+        expect(page.get_by_role("link", name="Download")).to_have_attribute("href", re.compile("failures/download"))
+        remove.click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        expect(remove).to_be_disabled()
+        page.goto("/admin/audit")
+        expect(page.locator("#lines")).to_contain_text("1 failed job dropped")
+
+
 def test_an_unknown_queue_leads_to_the_list(site: Site) -> None:
     site.sign_up()
     with site.page() as page:
