@@ -77,8 +77,6 @@ def _serving(host: str, port: int) -> list[tuple[str, str]]:
     match error.errno:
         case errno.EADDRINUSE:
             return [(IMMICH_PORT, f"port {port} on {host} is taken by {_owner(port)}: choose another port, or end it")]
-        case errno.EACCES:
-            return [(IMMICH_PORT, f"port {port} is not for this user to listen on: choose one from 1024 on")]
         case errno.EADDRNOTAVAIL:
             return [(IMMICH_HOST, f"{host} is no address of this machine: set it to one, or leave it out")]
     return []  # who is to listen there knows better

@@ -79,7 +79,7 @@ class Stack:
         self._head, self._vital_names = head, VITAL_OF_HEAD if head else VITAL_OF_NODE
         self.environment = ray_environment(settings, environ)
         self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
-        self._logs = f"{ray_temp_dir(settings)}/"
+        self._logs = f"{os.path.realpath(ray_temp_dir(settings))}/"
         self._locks: list[IO[str]] = []
         self._vital: list[psutil.Process] = []
         self._monitor: _Monitor | None = None
@@ -114,8 +114,8 @@ class Stack:
         """Mostly the first machine's own command: it works already, without a node beside it."""
         return (
             f"runs a stack of {self.settings.state_dir} on this machine already, and no node is needed beside it: run "
-            "this on another machine, or give it its own HELIOSTAT_STATE_DIR, HELIOSTAT_RAY_PORT_BASE and "
-            "HELIOSTAT_NODE_NAME"
+            "this on another machine, or give it its own HELIOSTAT_STATE_DIR, HELIOSTAT_RAY_PORT_BASE, "
+            "HELIOSTAT_NODE_NAME and IMMICH_WORKERS_INCLUDE=microservices"
         )
 
     def _take(self, path: Path, doing: str) -> None:
@@ -262,7 +262,7 @@ class Stack:
                 return False
             if not (process / "comm").read_text().startswith(TITLE_OF_RAY):
                 return False
-            return any(str(file.readlink()).startswith(self._logs) for file in (process / "fd").iterdir())
+            return any(_target(file).startswith(self._logs) for file in (process / "fd").iterdir())
         except OSError:
             return False
 
@@ -320,6 +320,13 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _target(link: Path) -> str:
+    """Where it leads; nowhere once it is closed."""
+    with suppress(OSError):
+        return str(link.readlink())
+    return ""
 
 
 def _reason(words: str) -> str:

@@ -151,7 +151,6 @@ class TooLargeAsJson:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        said = JSONResponse({"message": f"The request is larger than {MOST_JSON_BYTES // 1_000_000} MB"}, 413)
         is_plain = False
 
         async def send_json(message: Message) -> None:
@@ -161,7 +160,8 @@ class TooLargeAsJson:
             if not is_plain:
                 await send(message)
             elif message["type"] == "http.response.start":
-                await said(scope, receive, send)
+                said = f"The request is larger than {MOST_JSON_BYTES // 1_000_000} MB"
+                await JSONResponse({"message": said}, 413)(scope, receive, send)
 
         await self._app(scope, receive, send_json)
 
@@ -173,7 +173,7 @@ FOR_FILES = (
 script, and would run as a page of ours."""
 
 
-ANSWER_HEAD = ("/thumbnail", "/original", "/video/playback")
+ANSWER_HEAD = re.compile(r"/api/assets/[^/]+/(thumbnail|original|video/playback)")
 """Whose routes answer HEAD themselves, without opening the file. All others answer as to a GET, as with Immich."""
 
 
@@ -213,7 +213,7 @@ class Edge:
         given = next((value for name, value in scope["headers"] if name == b"x-correlation-id"), b"")
         mark = given if re.fullmatch(rb"[\x21-\x7e]{1,128}", given) else uuid.uuid4().hex.encode()
         answered, status, began_s = False, 0, time.perf_counter()
-        if scope["method"] == "HEAD" and not scope["path"].endswith(ANSWER_HEAD):
+        if scope["method"] == "HEAD" and not ANSWER_HEAD.fullmatch(scope["path"]):
             scope, receive, send = {**scope, "method": "GET"}, *head_alone(receive, send)
 
         async def send_marked(message: Message) -> None:

@@ -23,8 +23,6 @@ from cluster.errors import SettingsInvalid
 
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 16_384
-POOL_SIZE, OVERFLOW = 4, 12
-"""Connections to SQLite that stay, and those besides."""
 OLDEST_POSTGRES = 14
 SILENT_WRITER_MS = 60_000
 """PostgreSQL rolls back who says nothing for so long in the middle of writing: a process that froze, or a machine that
@@ -79,9 +77,9 @@ class Database:
 
     @property
     def answers_at_once(self) -> bool:
-        """Whether a short read waits for nobody: neither for a network nor for a connection that others have."""
+        """Whether a short read waits for nobody: there is no network, and an open connection that nobody else has."""
         pool = self.fast.pool
-        return self.is_sqlite and isinstance(pool, QueuePool) and pool.checkedout() < POOL_SIZE + OVERFLOW
+        return self.is_sqlite and isinstance(pool, QueuePool) and pool.checkedin() > 0
 
     @contextmanager
     def session(self, *, durable: bool = False) -> Iterator[Session]:
@@ -119,7 +117,7 @@ def _sqlite_engine(url: URL, durable: bool) -> Engine:
     path = Path(str(url.database)).absolute()
     refuse_network_file_system(path, Path("/proc/self/mounts"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=OVERFLOW, pool_use_lifo=True, hide_parameters=True)
+    engine = create_engine(url, pool_size=4, max_overflow=12, pool_use_lifo=True, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: Any) -> None:

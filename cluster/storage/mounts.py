@@ -3,6 +3,7 @@
 Source: spec/workers.md §5.
 """
 
+import errno
 import logging
 import os
 import tempfile
@@ -79,7 +80,8 @@ def _unusable(place: Path) -> str | None:
         with tempfile.TemporaryFile(dir=place):
             return None
     except OSError as error:
-        return f"cannot be written to ({error.strerror or error})"
+        # on a full disk people can still look, and delete
+        return None if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"cannot be written to ({error.strerror})"
 
 
 def marker_present(media_root: Path, ignore_errors: bool = False) -> bool:

@@ -19,10 +19,10 @@ from serve_app.services.audit import counted
 from serve_app.services.system_config import get_config
 from tasks.timetable import timetable
 
-EXACT = timedelta(milliseconds=1)
 CLOCKS_DIFFER = timedelta(minutes=1)
-ENQUEUED_WITHIN = timedelta(minutes=2)
-"""So long after its time an entry's jobs are enqueued at the latest, while a scheduler runs: it looks once a minute."""
+ENQUEUED_WITHIN = timedelta(seconds=30)
+"""An entry's jobs are enqueued in the transaction that notes its run. The history has when they ended, what they took
+and how long they waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Run:
         """Others of the same name are started by a queue's button, or by another job."""
         if self.job_ids is not None:
             return job.job_id in self.job_ids
-        return self.at - EXACT <= job.enqueued_at <= self.at + ENQUEUED_WITHIN
+        return abs(job.enqueued_at - self.at) <= ENQUEUED_WITHIN
 
 
 def list_schedule(services: Services) -> list[Scheduled]:
@@ -62,7 +62,7 @@ def list_schedule(services: Services) -> list[Scheduled]:
 def _scheduled(session: Session, entry: TimetableEntry, config: SystemConfig, clock: Clock) -> Scheduled:
     cron, now = entry.cron(config), clock.now()
     jobs = tuple(job.name for job in entry.jobs(config))
-    run = _last_run(session, entry, cron)
+    run = _last_run(session, entry)
     ended = job_details.ended_since(session, jobs, run.at - CLOCKS_DIFFER) if run is not None else []
     return Scheduled(
         name=entry.name,
@@ -74,14 +74,11 @@ def _scheduled(session: Session, entry: TimetableEntry, config: SystemConfig, cl
     )
 
 
-def _last_run(session: Session, entry: TimetableEntry, cron: str | None) -> Run | None:
+def _last_run(session: Session, entry: TimetableEntry) -> Run | None:
     note, by_hand = notes.read(session, note_key(entry)), notes.read(session, _by_hand(entry))
     runs = []
-    if note is not None and cron is not None:
-        at = datetime.fromisoformat(note["at"])
-        # the note says up to when it was looked at, which is a run only where the expression says so
-        if parse_cron(cron).latest(at - EXACT, at, None) == at:
-            runs.append(Run(at))
+    if note is not None and "ran" in note:
+        runs.append(Run(datetime.fromisoformat(note["ran"])))
     if by_hand is not None:
         runs.append(Run(datetime.fromisoformat(by_hand["at"]), frozenset(by_hand["jobs"])))
     return max(runs, key=lambda run: run.at, default=None)

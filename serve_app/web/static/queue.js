@@ -131,17 +131,21 @@ let listed = null;
 let longer = false;
 let shown = "";
 let stale = false;
-async function showFailures(more = false) {
+async function showFailures({ more = false, quiet = false } = {}) {
   const mine = ++asked;
   stale = false;
-  const page = await call("GET", `/queues/${name}/failures?${query(more ? { before: next } : {})}`);
+  longer = more; // from now on nobody else asks
+  const page = await call("GET", `/queues/${name}/failures?${query(more ? { before: next } : {})}`).catch((error) => {
+    longer = false;
+    throw error;
+  });
   if (mine !== asked) return; // somebody has asked for something else meanwhile
+  if (quiet && isRead()) return void (stale = true);
   const list = find("#failures");
   const said = JSON.stringify(page.items);
   if (more) list.append(...page.items.map(failure));
   else if (said !== shown) list.replaceChildren(...page.items.map(failure)); // the same ones keep the focus
   shown = more ? "" : said;
-  longer = more;
   next = page.next;
   find("#more").hidden = !next;
   const { narrowed } = chosen();
@@ -227,7 +231,7 @@ filter.addEventListener("input", () => {
   typing = setTimeout(() => attempt(showFailures), 200);
 });
 filter.addEventListener("submit", (event) => event.preventDefault());
-find("#more").addEventListener("click", () => attempt(() => showFailures(true)));
+find("#more").addEventListener("click", () => attempt(() => showFailures({ more: true })));
 find("#retry-all").addEventListener("click", async () => {
   await attempt(async () => call("POST", `/queues/${name}/failures/retry`, chosen().asked), "All of them are tried again");
   await attempt(showFailures);
@@ -269,11 +273,13 @@ const refreshRecent = rarely(showRecent, 3000);
 const refreshFailures = rarely(async () => {
   if (isRead()) return;
   const before = `${listed} ${queue.failed}`;
-  await showFailures();
+  await showFailures({ quiet: true });
   // a list and a count that never agree are not asked for again for ever
   vain = before === `${listed} ${queue.failed}` ? vain + 1 : 0;
 }, 1500);
 const refreshKinds = rarely(showKinds, 60_000); // it counts every failed job
+
+const lately = (one) => one.failedPerMinute.reduce((sum, number) => sum + number, 0);
 
 function changed(one) {
   if (one.name !== name) return;
@@ -283,7 +289,7 @@ function changed(one) {
   if (before.isPaused !== queue.isPaused || !before.failed !== !queue.failed) showActions();
   refreshRunning();
   if (String(before.perMinute) !== String(queue.perMinute) || before.failed !== queue.failed) refreshRecent();
-  if (before.failed !== queue.failed || String(before.failedPerMinute) !== String(queue.failedPerMinute)) {
+  if (before.failed !== queue.failed || lately(queue) > lately(before)) {
     stale = true;
     vain = 0;
     refreshFailures();

@@ -9,6 +9,10 @@ def test_head_is_answered_like_get_without_a_body(client: AppClient, stack: ApiS
         whole, head = client.get(path, headers=headers), client.request("HEAD", path, headers=headers)
         assert (whole.status_code, head.status_code, head.content) == (200, 200, b"")
         assert head.headers["content-length"] == str(len(whole.content))
+    nobody = "/people/0f7e0d4c-3c3c-4f0e-9d3c-1d2f3a4b5c6d/thumbnail"
+    assert (
+        client.request("HEAD", nobody, headers=headers).status_code == client.get(nobody, headers=headers).status_code
+    )
     assert client.request("HEAD", "/users/me").status_code == 401
     assert client.request("HEAD", "/no/such").status_code == 404
 

@@ -11,9 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from cluster.db.engine import OVERFLOW, POOL_SIZE
 from cluster.db.tables.user import Session
-from serve_app.short_reads import QUICK_S, HasToWait, ShortReads
+from serve_app.short_reads import BARRED_S, QUICK_CPU_S, QUICK_S, HasToWait, ShortReads
 from tests.api_stack import ApiStack, served
 from tests.integration.pages.conftest import ADMIN
 
@@ -33,7 +32,7 @@ def quick(may_wait: bool) -> int:
 
 
 def slow(may_wait: bool) -> int:
-    end_s = time.thread_time() + 2 * QUICK_S
+    end_s = time.thread_time() + 2 * QUICK_CPU_S
     while time.thread_time() < end_s:
         pass
     return threading.get_ident()
@@ -54,32 +53,65 @@ def fails(may_wait: bool) -> int:
     raise ValueError("no such thing")
 
 
-def test_the_loop_answers_what_was_quick_last_time(stack: ApiStack) -> None:
-    reads = ShortReads(stack.services.database)
-    loop = "loop" if stack.services.database.is_sqlite else "thread"
-    assert where(reads, quick, quick, slow, quick, quick) == ["thread", loop, loop, "thread", loop]
-    assert where(reads, asleep, quick) == [loop, "thread"], "a disk that lets wait counts, too"
-    assert where(reads, writes, quick) == ["thread", loop]
+class Clock:
+    """Goes on by itself, and further where it is told to."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
 
 
-def test_an_error_is_the_callers_in_both_places(stack: ApiStack) -> None:
-    reads = ShortReads(stack.services.database)
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def reads(stack: ApiStack, clock: Clock) -> ShortReads:
+    """With two connections that are open and free."""
+    with ExitStack() as opened:
+        for _ in range(2):
+            opened.enter_context(stack.services.database.reader()).connection()
+    return ShortReads(stack.services.database, clock)
+
+
+@pytest.fixture
+def loop(stack: ApiStack) -> str:
+    """PostgreSQL is always asked in threads."""
+    return "loop" if stack.services.database.is_sqlite else "thread"
+
+
+def test_the_loop_answers_what_was_quick(reads: ShortReads, loop: str) -> None:
+    assert where(reads, quick, quick, writes, quick) == ["thread", loop, "thread", loop]
+
+
+@pytest.mark.parametrize("lasts", [slow, asleep], ids=["computes", "waits for a disk"])
+def test_what_was_slow_goes_through_threads_for_a_while(
+    reads: ShortReads, clock: Clock, loop: str, lasts: Callable[[bool], int]
+) -> None:
+    assert where(reads, quick, lasts, quick, lasts, quick) == ["thread", loop, "thread", "thread", "thread"]
+    clock.ahead_s += BARRED_S
+    held_up = where(reads, quick, quick)
+    assert held_up == ["thread", loop]
+
+
+def test_an_error_says_nothing_of_how_long_an_answer_takes(reads: ShortReads) -> None:
+    assert where(reads, slow) == ["thread"]
     for _ in range(2):
         with pytest.raises(ValueError, match="no such thing"):
             where(reads, fails)
+    assert where(reads, slow, slow) == ["thread", "thread"]
 
 
-def test_the_loop_waits_for_no_connection(stack: ApiStack) -> None:
-    database = stack.services.database
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL is always asked in threads")
-    reads = ShortReads(database)
-    assert where(reads, quick, quick) == ["thread", "loop"]
+def test_the_loop_waits_for_no_connection(reads: ShortReads, stack: ApiStack, loop: str) -> None:
+    assert where(reads, quick, quick) == ["thread", loop]
     with ExitStack() as opened:
-        for _ in range(POOL_SIZE + OVERFLOW):
-            opened.enter_context(database.reader()).connection()
+        for _ in range(2):
+            opened.enter_context(stack.services.database.reader()).connection()
         assert where(reads, quick) == ["thread"]
-    assert where(reads, quick) == ["loop"]
+    assert where(reads, quick) == [loop]
 
 
 def test_who_has_to_be_written_down_as_seen_keeps_nobody_waiting(stack: ApiStack) -> None:
