@@ -30,6 +30,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import IntEnum
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -39,6 +40,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from cluster.errors import SettingsInvalid
 from cluster.names import QueueName
+from cluster.workers import node_duties
 
 Environment = Literal["development", "testing", "production"]
 LogLevel = Literal["verbose", "debug", "log", "warn", "error", "fatal"]
@@ -56,6 +58,9 @@ DATABASE_PARTS = ("DB_HOSTNAME", "DB_PORT", "DB_USERNAME", "DB_PASSWORD", "DB_DA
 VARIABLES_FROM_FILES = ("DB_URL", "DB_HOSTNAME", "DB_DATABASE_NAME", "DB_USERNAME", "DB_PASSWORD")
 NO_DATABASE = ("HELIOSTAT_DATABASE", "none")
 """The variable and value that say: this process runs on a node that may not open the database."""
+
+OURS, ALIKE = "HELIOSTAT_", 0.8
+"""How our own variables begin, and how like one of them (1: the same) a name must be to be taken for it."""
 
 STATE_DIR_MAX_BYTES = 25
 """HAProxy takes 97 for a socket's path, and Ray puts its own 72 characters below this folder."""
@@ -151,6 +156,11 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in `environ`; files that it names (`DB_PASSWORD_FILE` …) are read. Raises SettingsInvalid."""
+    return _read(environ)[0]
+
+
+def _read(environ: Mapping[str, str]) -> tuple[Settings, set[str]]:
+    """The settings, and the names of all variables that were asked for."""
     issues: list[tuple[str, str]] = []
     read = _Reader(_with_file_contents(environ, issues), issues)
     port = read.integer("IMMICH_PORT", 2283, 1, 65_535)
@@ -202,9 +212,22 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         )
     if settings.controllers > 1 and (settings.database or "").startswith("sqlite:"):
         issues.append(("HELIOSTAT_CONTROLLERS", "Must be 1 on SQLite, where one process writes at a time"))
+    try:
+        node_duties(settings.workers_include, settings.workers_exclude)
+    except SettingsInvalid as invalid:
+        issues += invalid.issues
     if issues:
         raise SettingsInvalid(issues)
-    return settings
+    return settings, read.asked
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """Of each variable that begins as ours do, is none and looks like one, a line that says so. Others are let pass:
+    Kubernetes gives a service's name, and so perhaps ours, to variables of its own."""
+    known = {name.removeprefix(OURS) for name in _read({})[1] if name.startswith(OURS)}
+    unknown = sorted(name.removeprefix(OURS) for name in environ if name.startswith(OURS))
+    guesses = {name: get_close_matches(name, known, 1, ALIKE) for name in unknown if name not in known}
+    return [f"{OURS}{name} is not known, did you mean {OURS}{likely[0]}?" for name, likely in guesses.items() if likely]
 
 
 def default_ray_port_base(port: int) -> int:
@@ -229,8 +252,10 @@ class _Reader:
 
     def __init__(self, environ: Mapping[str, str], issues: list[tuple[str, str]]) -> None:
         self.environ, self.issues = environ, issues
+        self.asked: set[str] = set()
 
     def text(self, name: str) -> str:
+        self.asked.add(name)
         return self.environ.get(name, "")
 
     def home(self) -> Path:

@@ -5,6 +5,7 @@ would end every Ray on the machine. A process belongs to the stack when its envi
 import fcntl
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -37,6 +38,10 @@ GONE_S = 15.0
 """A killed process is gone at once, unless the machine is busy giving back its memory."""
 VITAL_OF_HEAD, VITAL_OF_NODE = ("gcs_server", "raylet"), ("raylet",)
 """Without these there is no Ray on the first machine, and on a further one."""
+TITLE_OF_RAY = "ray::"
+"""How the name begins that its agents and workers give themselves."""
+REASON_LENGTH = 300
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MONITOR = "autoscaler/v2/monitor.py"
 """How the command line of Ray's autoscaler names its program."""
 MONITOR_AGAIN_S = 30.0
@@ -61,6 +66,10 @@ class StackBroken(HeliostatError):
     """Ray did not start; the message carries what it said."""
 
 
+class RayNotStarted(StackBroken):
+    """On a further machine; another try may go well, since the head may have started anew meanwhile."""
+
+
 class Stack:
     """Ray on this machine for one media root and port. Use one per state folder: `lock` sees to it. `head`: this
     is the cluster's first machine."""
@@ -70,6 +79,7 @@ class Stack:
         self._head, self._vital_names = head, VITAL_OF_HEAD if head else VITAL_OF_NODE
         self.environment = ray_environment(settings, environ)
         self._mark = f"{STACK_MARK}={settings.state_dir}".encode()
+        self._logs = f"{os.path.realpath(ray_temp_dir(settings))}/"
         self._locks: list[IO[str]] = []
         self._vital: list[psutil.Process] = []
         self._monitor: _Monitor | None = None
@@ -82,11 +92,7 @@ class Stack:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise StackBroken(f"{folder} belongs to somebody else: set HELIOSTAT_STATE_DIR to a short path of your own")
         folder.chmod(0o700)
-        self._take(
-            folder / "lock",
-            f"runs on port {settings.port} with {settings.media_root} already: stop it, or choose another IMMICH_PORT "
-            "and IMMICH_MEDIA_LOCATION",
-        )
+        self._take(folder / "lock", self._of_first_machine if self._head else self._of_further_machine)
         url = settings.database_url if self._head else ""
         database = Path(url.removeprefix("sqlite:///"))
         if url.startswith("sqlite:") and database.parent.is_dir():
@@ -95,6 +101,22 @@ class Stack:
                 f"serves {database} already, on another port or with another state folder: stop it, or choose another "
                 "IMMICH_MEDIA_LOCATION",
             )
+
+    @property
+    def _of_first_machine(self) -> str:
+        return (
+            f"runs on port {self.settings.port} with {self.settings.media_root} already: stop it, or choose another "
+            "IMMICH_PORT and IMMICH_MEDIA_LOCATION"
+        )
+
+    @property
+    def _of_further_machine(self) -> str:
+        """Mostly the first machine's own command: it works already, without a node beside it."""
+        return (
+            f"runs a stack of {self.settings.state_dir} on this machine already, and no node is needed beside it: run "
+            "this on another machine, or give it its own HELIOSTAT_STATE_DIR, HELIOSTAT_RAY_PORT_BASE, "
+            "HELIOSTAT_NODE_NAME and IMMICH_WORKERS_INCLUDE=microservices"
+        )
 
     def _take(self, path: Path, doing: str) -> None:
         handle = path.open("a+")
@@ -137,7 +159,7 @@ class Stack:
                 f"no token in {self.settings.token_file}: copy the file that `heliostat up` shows on the first machine "
                 "there, readable by its owner alone, or name another place in HELIOSTAT_TOKEN_FILE"
             )
-        self._check_token()
+        self._check_token("copy the file that `heliostat up` shows on the first machine to here again")
         self._forget_old_sessions()
 
     def launch(self, command: Sequence[str] = ()) -> None:
@@ -153,13 +175,19 @@ class Stack:
             )
         except subprocess.TimeoutExpired:
             self.end_everything()
-            raise StackBroken(f"Ray did not start within {START_TIMEOUT_S:.0f} s") from None
+            raise self._not_started(f" within {START_TIMEOUT_S:.0f} s") from None
         if done.returncode != 0:
             self.end_everything()
-            raise StackBroken(f"Ray did not start:\n{(done.stdout + done.stderr)[-2000:]}")
+            words = done.stdout + done.stderr
+            raise self._not_started(f":\n{words[-2000:]}" if self._head else f": {_reason(words)}")
         started = self.processes()
         self._vital = [process for process in started if _program(process) in self._vital_names]
         self._monitor = next(filter(None, map(_monitor_in, started)), None)
+
+    def _not_started(self, why: str) -> StackBroken:
+        if self._head:
+            return StackBroken(f"Ray did not start{why}")
+        return RayNotStarted(f"Ray did not start here{why} (its logs are in {ray_temp_dir(self.settings)})")
 
     def processes(self) -> list[psutil.Process]:
         """Every living process with this stack's mark, and what descends from one: Ray's agents write their title over
@@ -223,8 +251,18 @@ class Stack:
         return left
 
     def _is_ours(self, pid: int) -> bool:
+        """By the mark; one that lost it, and whose raylet is dead, by the logs of this stack that it writes: for some
+        seconds Ray's agents stay so, and have their ports."""
+        process = Path(f"/proc/{pid}")
         try:
-            return self._mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            words = (process / "environ").read_bytes().split(b"\0")
+            if self._mark in words:
+                return True
+            if any(word.startswith(f"{STACK_MARK}=".encode()) for word in words):
+                return False
+            if not (process / "comm").read_text().startswith(TITLE_OF_RAY):
+                return False
+            return any(_target(file).startswith(self._logs) for file in (process / "fd").iterdir())
         except OSError:
             return False
 
@@ -242,14 +280,15 @@ class Stack:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            self._check_token()
+            self._check_token("delete it, start this anew, and copy it to the cluster's other machines again")
         except OSError as error:
             raise StackBroken(f"the cluster's secret cannot be written: {error}. See HELIOSTAT_TOKEN_FILE") from None
         else:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
 
-    def _check_token(self) -> None:
+    def _check_token(self, advice: str) -> None:
+        """`advice`: what to do where there is no secret in it."""
         path = self.settings.token_file
         try:
             text, mode = path.read_text().strip(), path.stat().st_mode
@@ -258,7 +297,10 @@ class Stack:
         if mode & 0o077:
             raise StackBroken(f"the token in {path} can be read by others than its owner: chmod 600 {path}")
         if len(text) < TOKEN_LENGTH:
-            raise StackBroken(f"the token in {path} is none: delete the file on the first machine, and start that anew")
+            raise StackBroken(
+                f"what is in {path} is no token as the first machine writes it, which has at least {TOKEN_LENGTH} "
+                f"characters: {advice}"
+            )
 
     def _forget_old_sessions(self) -> None:
         """Ray keeps the logs of every start; the last three are enough."""
@@ -278,6 +320,19 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _target(link: Path) -> str:
+    """Where it leads; nowhere once it is closed."""
+    with suppress(OSError):
+        return str(link.readlink())
+    return ""
+
+
+def _reason(words: str) -> str:
+    """What Ray said last, which is the reason where it is a traceback."""
+    lines = [line for line in map(str.strip, COLOUR.sub("", words).splitlines()) if line]
+    return lines[-1][-REASON_LENGTH:] if lines else "it did not say why"
 
 
 def _program(process: psutil.Process) -> str:

@@ -5,6 +5,7 @@ import time
 import uuid
 
 from fastapi import APIRouter, FastAPI
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.metrics import REQUESTS, Metrics
@@ -60,6 +61,7 @@ from serve_app.routers import (
 )
 from serve_app.services.queue_activity import Observer
 from serve_app.services.server_info import VERSION
+from serve_app.short_reads import ShortReads
 from serve_app.socket_server import add_sockets, follow_events
 from serve_app.web import pages
 
@@ -130,6 +132,7 @@ def create_app(services: Services) -> ASGIApp:
         lifespan=follow_events,
     )
     app.state.services = services
+    app.state.short_reads = ShortReads(services.database)
     app.state.observer = Observer(services)
     app.state.live = queue_activity.live_queues(app.state.observer)
     add_sockets(app, services, dict(zip(("major", "minor", "patch"), VERSION, strict=True)) | {"prerelease": None})
@@ -138,7 +141,29 @@ def create_app(services: Services) -> ASGIApp:
     app.include_router(well_known.router)
     app.include_router(pages.router)
     add_error_handlers(app)
-    return Edge(app, services.metrics)
+    return Edge(TooLargeAsJson(app), services.metrics)
+
+
+class TooLargeAsJson:
+    """The framework refuses what is longer than `max_body_size` in plain text, past all error handlers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_plain = False
+
+        async def send_json(message: Message) -> None:
+            nonlocal is_plain
+            if message["type"] == "http.response.start" and message["status"] == 413:
+                is_plain = (b"content-type", b"text/plain; charset=utf-8") in message["headers"]
+            if not is_plain:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                said = f"The request is larger than {MOST_JSON_BYTES // 1_000_000} MB"
+                await JSONResponse({"message": said}, 413)(scope, receive, send)
+
+        await self._app(scope, receive, send_json)
 
 
 FOR_FILES = (
@@ -146,6 +171,28 @@ FOR_FILES = (
 )
 """What a browser may do with an answer that it is made to show as a page: a file that somebody uploaded may hold a
 script, and would run as a page of ours."""
+
+
+ANSWER_HEAD = re.compile(r"/api/assets/[^/]+/(thumbnail|original|video/playback)")
+"""Whose routes answer HEAD themselves, without opening the file. All others answer as to a GET, as with Immich."""
+
+
+def head_alone(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Of the answer its head; who sends a body without end hears then that nobody listens."""
+    over = False
+
+    async def receive_until_over() -> Message:
+        return {"type": "http.disconnect"} if over else await receive()
+
+    async def send_head(message: Message) -> None:
+        nonlocal over
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not over:
+            over = True
+            await send({"type": "http.response.body", "body": b""})
+
+    return receive_until_over, send_head
 
 
 class Edge:
@@ -166,6 +213,8 @@ class Edge:
         given = next((value for name, value in scope["headers"] if name == b"x-correlation-id"), b"")
         mark = given if re.fullmatch(rb"[\x21-\x7e]{1,128}", given) else uuid.uuid4().hex.encode()
         answered, status, began_s = False, 0, time.perf_counter()
+        if scope["method"] == "HEAD" and not ANSWER_HEAD.fullmatch(scope["path"]):
+            scope, receive, send = {**scope, "method": "GET"}, *head_alone(receive, send)
 
         async def send_marked(message: Message) -> None:
             nonlocal answered, status

@@ -1,5 +1,6 @@
 """The `heliostat` command: up, node, upload, jobs, nodes, drain, demo, doctor, validate, models, migrate, restore, …"""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cluster.errors import HeliostatError
-from cluster.settings import Settings, read_settings
+from cluster.settings import Settings, misspelt, read_settings
 from cluster.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from serve_app.client import ApiClient
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 models = typer.Typer(no_args_is_help=True, help="The models for search, faces and text: what is there, and get more.")
@@ -29,6 +32,8 @@ Password = Annotated[str, typer.Option(envvar="HELIOSTAT_PASSWORD", help="with t
 def _settings() -> Settings:
     settings = read_settings(os.environ)
     configure_logging(settings, "Heliostat")
+    for words in misspelt(os.environ):
+        log.warning("%s", words)
     return settings
 
 
@@ -55,7 +60,7 @@ def node(
     from serve_app.node import forget_database, run_node
 
     forget_database(os.environ)
-    configure_logging(read_settings(os.environ), "Heliostat")
+    _settings()
     run_node(address, os.environ)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from functools import partial
 from typing import Annotated, Any, cast
 
 from anyio import to_thread
@@ -27,6 +26,7 @@ from cluster.storage.layout import StorageLayout
 from cluster.vectors.index import Vectors
 from serve_app.cluster_nodes import ClusterNodes, NoCluster
 from serve_app.permissions import ALL, ANY, covers
+from serve_app.short_reads import HasToWait, ShortReads
 from serve_app.text_points import LocalTexts, TextPoints
 from serve_app.visitors import may_pass, plain_key
 
@@ -112,10 +112,15 @@ def find_credential(request: HTTPConnection) -> tuple[CredentialKind, str] | Non
 
 
 def authenticate(
-    services: Services, request: HTTPConnection, *, shared: bool = False, with_password: bool = True
+    services: Services,
+    request: HTTPConnection,
+    *,
+    shared: bool = False,
+    with_password: bool = True,
+    may_wait: bool = True,
 ) -> Caller:
     """Who asks. `shared`: visitors by a link may, too; `with_password`: those who have given its password. Blocks.
-    Raises NotAuthenticated, Forbidden."""
+    Raises NotAuthenticated, Forbidden, and, unless it `may_wait`, HasToWait before it writes."""
     credential = find_credential(request)
     if credential is None:
         raise NotAuthenticated("Authentication required")
@@ -123,7 +128,7 @@ def authenticate(
     if request.scope.get("method") not in READING and _from_another_site(request, secret):
         raise Forbidden("Another site asked for this in your name")
     with services.database.reader() as session:
-        caller = _caller(services, session, kind, secret)
+        caller = _caller(services, session, kind, secret, may_wait)
     if caller is None:
         raise NotAuthenticated(REFUSALS[kind])
     if caller.link is not None:
@@ -140,16 +145,19 @@ def _from_another_site(request: HTTPConnection, secret: str) -> bool:
     return is_cookie and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
-def _caller(services: Services, session: Session, kind: CredentialKind, secret: str) -> Caller | None:
+def _caller(services: Services, session: Session, kind: CredentialKind, secret: str, may_wait: bool) -> Caller | None:
     now = services.clock.now()
     if kind is CredentialKind.SESSION:
         found = users.session_by_token(session, hashed(secret))
         if found is None or (found.expires_at is not None and found.expires_at <= now):
             return None
-        if now - found.seen_at > SEEN_EVERY:
-            _note_seen(services, found.session_id)
         locked_at = found.pin_expires_at or now
-        if now < locked_at < now + KEPT_ELEVATED_FOR:
+        is_old, is_short = now - found.seen_at > SEEN_EVERY, now < locked_at < now + KEPT_ELEVATED_FOR
+        if (is_old or is_short) and not may_wait:
+            raise HasToWait
+        if is_old:
+            _note_seen(services, found.session_id)
+        if is_short:
             _keep_elevated(services, found.session_id)
         return Caller(found.user_id, found.is_admin, session_id=found.session_id, elevated=locked_at > now)
     if kind is CredentialKind.API_KEY:
@@ -182,6 +190,11 @@ def services_of(request: HTTPConnection) -> Services:
     return cast(Services, request.app.state.services)
 
 
+def short_reads_of(request: HTTPConnection) -> ShortReads:
+    """Those of the app that got this request."""
+    return cast(ShortReads, request.app.state.short_reads)
+
+
 def check_permission(caller: Caller, permission: str, *, admin: bool) -> None:
     """Raises Forbidden when the caller may not do this."""
     if admin and not caller.is_admin:
@@ -203,8 +216,11 @@ def allow(
     by a link; what it shows them is asked later."""
 
     async def caller(request: HTTPConnection) -> Caller:
-        ask = partial(authenticate, services_of(request), request, shared=shared, with_password=with_password)
-        found = await to_thread.run_sync(ask)
+        def ask(may_wait: bool) -> Caller:
+            services = services_of(request)
+            return authenticate(services, request, shared=shared, with_password=with_password, may_wait=may_wait)
+
+        found = await short_reads_of(request).run("who asks", ask)
         check_permission(found, permission, admin=admin)
         return found
 
@@ -218,18 +234,22 @@ async def in_one_turn(
     *,
     admin: bool = False,
     shared: bool = False,
+    short: bool = False,
 ) -> Response:
     """Ask who calls, check, do, and write the answer down, in one turn of one thread: for routes that clients call
-    again and again. What `do` returns is as the route's `response_model` says; nobody checks it again.
+    again and again. What `do` returns is as the route's `response_model` says; nobody checks it again. `short`: it only
+    reads the database, mostly a few rows, and locks nothing.
     """
 
-    def turn() -> Response:
+    def turn(may_wait: bool) -> Response:
         services = services_of(request)
-        caller = authenticate(services, request, shared=shared)
+        caller = authenticate(services, request, shared=shared, may_wait=may_wait)
         check_permission(caller, permission, admin=admin)
         return Response(to_json(do(services, caller), by_alias=True), media_type="application/json")
 
-    return await to_thread.run_sync(turn)
+    if short:
+        return await short_reads_of(request).run(request.scope["route"].path, turn)
+    return await to_thread.run_sync(turn, True)
 
 
 async def _services(request: HTTPConnection) -> Services:

@@ -1,11 +1,13 @@
 """What went wrong → status and body. The one place that chooses HTTP codes for errors. Source: spec/api.md §1."""
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -65,7 +67,17 @@ def validation_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     body = getattr(request.scope.get("route"), "body_field", None)
     wanted = body.field_info.annotation if body is not None else None
-    return _said(400, "Validation failed", wire_issues(error.errors(), wanted))
+    names = _published_names(getattr(request.scope.get("route"), "path", ""))
+    errors = [
+        {**one, "loc": ("path", names[one["loc"][1]])} if one["loc"][0] == "path" else one for one in error.errors()
+    ]
+    return _said(400, "Validation failed", wire_issues(errors, wanted))
+
+
+def _published_names(path: str) -> dict[str, str]:
+    """What Immich calls the parameters of a route: the thing that it is about is its `id`."""
+    first, *others = re.findall(r"\{(\w+)", path) or [""]
+    return {first: "id" if first.endswith("_id") else first, **{name: to_camel(name) for name in others}}
 
 
 def http_failed(request: Request, error: Exception) -> Response:

@@ -32,6 +32,7 @@ from cluster.joining import (
 )
 from cluster.launch import node_command
 from cluster.names import WorkerName
+from cluster.ports import refuse_taken_ports_of_node
 from cluster.settings import (
     RAY_PORTS_PER_STACK,
     RayPort,
@@ -40,7 +41,7 @@ from cluster.settings import (
     read_settings,
     strip_database_variables,
 )
-from cluster.stack import Stack
+from cluster.stack import RayNotStarted, Stack
 from cluster.storage.mounts import marker_present
 from cluster.workers import worker_label
 from serve_app.stand_in import StandIn
@@ -52,7 +53,7 @@ REACH_S = 5.0
 ASK_S = 30.0
 UNTIL_PUBLISHED_S = 60.0
 """How long a head that answers may still be starting."""
-LONGEST_PAUSE_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 5.0
 LEFT_EVERY_S = 0.2
 NO_ANSWER = "it does not answer"
 
@@ -87,12 +88,13 @@ class NodeSupervisor:
         self._address = ""
 
     def run(self) -> None:
-        """Join, watch, leave. Raises JoinRefused, StackRunning, StackBroken before it has joined for the first time."""
+        """Join, watch, leave. Raises JoinRefused, SettingsInvalid, StackRunning, StackBroken before Ray was started for
+        the first time."""
         self._stack.lock()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
         try:
-            self._join()
+            self._join_first()
             self._watch()
             self._leave()
         finally:
@@ -106,6 +108,15 @@ class NodeSupervisor:
         log.info("%s: %s", signal.Signals(number).name, "stopping at once" if again else "stopping")
         (self._at_once if again else self._stopping).set()
 
+    def _join_first(self) -> None:
+        """What is set wrongly is raised. Where Ray alone did not start, as while the head starts anew, it is tried
+        again like any time later."""
+        try:
+            self._join()
+        except RayNotStarted as error:
+            self._try_again(error, FIRST_PAUSE_S)
+            self._rejoin(FIRST_PAUSE_S * 2)
+
     def _join(self) -> None:
         """Raises HeliostatError; for one that is told to stop meanwhile, nothing is wrong."""
         try:
@@ -118,6 +129,7 @@ class NodeSupervisor:
         started_s = time.monotonic()
         self._stack.prepare_node()
         host = self._settings.ray_host or self._reach()
+        refuse_taken_ports_of_node(self._settings, host, serves=self._is_api and not self._stand_in.was_started)
         facts = self._wait_for_facts()
         if self._stopping.is_set():
             return
@@ -253,8 +265,7 @@ class NodeSupervisor:
             log.warning("the head was not told that this machine goes: %s", done.stderr.strip()[-500:] or "not found")
         return done.returncode == 0
 
-    def _rejoin(self) -> None:
-        pause_s = 1.0
+    def _rejoin(self, pause_s: float = FIRST_PAUSE_S) -> None:
         while not self._stopping.is_set():
             if self._media_present():
                 self._stand_in.keep_running()
@@ -264,9 +275,12 @@ class NodeSupervisor:
                 self._join()
                 return
             except HeliostatError as error:
-                log.error("%s; the next try is in %.0f s", error, pause_s)
-                self._stopping.wait(pause_s)
+                self._try_again(error, pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _try_again(self, error: HeliostatError, pause_s: float) -> None:
+        log.error("%s; the next try is in %.0f s", error, pause_s)
+        self._stopping.wait(pause_s)
 
 
 def run_node(address: str, environ: Mapping[str, str]) -> None:

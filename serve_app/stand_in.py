@@ -44,6 +44,11 @@ class StandIn:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = float("-inf")
 
+    @property
+    def was_started(self) -> bool:
+        """And was not ended since."""
+        return self._process is not None
+
     def keep(self) -> None:
         """Start it, if it does not run."""
         runs = self._process is not None and self._process.poll() is None

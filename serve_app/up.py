@@ -12,8 +12,10 @@ from types import FrameType
 from cluster.errors import SettingsInvalid
 from cluster.launch import head_address
 from cluster.names import WorkerName
+from cluster.ports import refuse_taken_ports_of_head
 from cluster.settings import RayPort, Settings
 from cluster.stack import Stack, StackBroken
+from cluster.storage.mounts import refuse_unusable
 from cluster.workers import node_duties
 from serve_app.drivers import PREPARED, READY, Driver
 
@@ -46,6 +48,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Start, watch, end. Raises StackRunning, StackBroken, SettingsInvalid before the first ping is answered."""
+        self._refuse_unusable_media()
         self._stack.lock()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
@@ -60,6 +63,11 @@ class Supervisor:
             ended = self._stack.end_everything()
             log.info("stopped %d processes in %.1f s", ended, time.monotonic() - started_s)
 
+    def _refuse_unusable_media(self) -> None:
+        settings = self._settings
+        needs_root = settings.database_url == f"sqlite:///{settings.media_root / 'heliostat.db'}"
+        refuse_unusable(settings.media_root, needs_root, settings.ignore_mount_check_errors)
+
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         again = self._stopping.is_set()
         log.info("%s: %s", signal.Signals(number).name, "stopping at once" if again else "stopping")
@@ -69,6 +77,7 @@ class Supervisor:
         started_s = time.monotonic()
         self._stack.prepare()
         self._end_drivers()
+        refuse_taken_ports_of_head(self._settings)
         environ = self._stack.environment
         api, controller = Driver("serve_app.ray_app", environ), Driver("serve_app.ray_controller", environ)
         self._drivers = [api, controller]

@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from cluster.db.dialects import SQLITE_FUNCTION, plain_text
 from cluster.db.text_search import SIMILARITY_FUNCTION, word_similarity
@@ -73,6 +74,12 @@ class Database:
     @property
     def is_sqlite(self) -> bool:
         return self.fast.dialect.name == "sqlite"
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether a short read waits for nobody: there is no network, and an open connection that nobody else has."""
+        pool = self.fast.pool
+        return self.is_sqlite and isinstance(pool, QueuePool) and pool.checkedin() > 0
 
     @contextmanager
     def session(self, *, durable: bool = False) -> Iterator[Session]:

@@ -109,13 +109,14 @@ class InFlight:
             return [pair for entry in self._calls.values() if _believed(entry, now_s) for pair in entry.leases.items()]
 
     def in_hand(self) -> list[InHand]:
-        """The job in hand of each call whose worker was heard lately: where it is, and how far where it says so."""
+        """The job in hand of each call whose worker was heard lately: where it is, and how far where it says so. Calls
+        that stand ahead at a model's process are at work nowhere yet."""
         now_s = self._now_s()
         with self._lock:
             return [
                 InHand(lease.job_id, lease.token, beat.node, beat.progress)
                 for entry in self._calls.values()
-                if (beat := entry.beat) is not None and _believed(entry, now_s)
+                if (beat := entry.beat) is not None and beat.node and _believed(entry, now_s)
                 for lease in (entry.call.leases if beat.in_hand is None else entry.call.leases[beat.in_hand :][:1])
             ]
 

@@ -92,7 +92,9 @@ class Scheduler:
         cron = entry.cron(config)
         seen_to = self._seen_to(note, cron, now)
         due_at = parse_cron(cron).latest(seen_to, now, self._zone) if cron is not None else None
-        after = {"cron": cron, "at": (due_at or seen_to).isoformat()}
+        after = {**(note or {}), "cron": cron, "at": (due_at or seen_to).isoformat()}
+        if due_at is not None:
+            after["ran"] = now.isoformat()
         if after == note:
             return
         with self._store.transaction() as tx:
@@ -115,5 +117,6 @@ class Scheduler:
 
 
 def note_key(entry: TimetableEntry) -> str:
-    """Where it is noted until when an entry has been seen to: `cron` and `at`."""
+    """Where it is noted until when an entry has been seen to, `cron` and `at`, and when its jobs were enqueued last,
+    `ran`, which is later than their time where the server was off then."""
     return f"schedule:{entry.name}"

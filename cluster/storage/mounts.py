@@ -3,8 +3,10 @@
 Source: spec/workers.md §5.
 """
 
+import errno
 import logging
 import os
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -44,6 +46,42 @@ def check_folders(media_root: Path, known: Mapping[str, bool], ignore_errors: bo
     if issues and not ignore_errors:
         raise SettingsInvalid(issues)
     return created
+
+
+def refuse_unusable(media_root: Path, needs_root: bool, ignore_errors: bool = False) -> None:
+    """Raises SettingsInvalid where a start cannot go well: a file in place of a folder, or one that cannot be written
+    to. Makes nothing: what is merely missing may be a mount that comes, which `check_folders` judges. `needs_root`: the
+    database lies in the media root itself; else its folders may each be a mount of their own. With `ignore_errors`
+    those may be as they are.
+    """
+    wanted = [media_root] if needs_root or ignore_errors else []
+    wanted += [] if ignore_errors else [media_root / folder.value for folder in Folder]
+    for path in wanted:
+        place = _nearest(path)
+        if (why := _unusable(place)) is None or (ignore_errors and not needs_root and place.is_dir()):
+            continue
+        subject = f"the media folder {place}" if path == place else f"{place}, which the media folder {path} needs,"
+        advice = "name a folder that this user can write to, or make this one so"
+        raise SettingsInvalid([("IMMICH_MEDIA_LOCATION", f"{subject} {why}: {advice}")])
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself where there is something, else the folder that it would be made in."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _unusable(place: Path) -> str | None:
+    """Why nothing can be written there, in words."""
+    try:
+        if not place.is_dir():
+            return "is a file, not a folder" if place.exists() else "is a link to nothing"
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        # on a full disk people can still look, and delete
+        return None if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"cannot be written to ({error.strerror})"
 
 
 def marker_present(media_root: Path, ignore_errors: bool = False) -> bool:

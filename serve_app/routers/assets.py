@@ -10,7 +10,15 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from cluster.errors import BadRequest
-from serve_app.deps import Caller, ServicesOf, allow, authenticate, check_permission, services_of
+from serve_app.deps import (
+    Caller,
+    ServicesOf,
+    allow,
+    authenticate,
+    check_permission,
+    services_of,
+    short_reads_of,
+)
 from serve_app.file_response import respond_with_file
 from serve_app.multipart import BOUNDED_ELSEWHERE, UploadCutOff, read_form
 from serve_app.services import asset_metadata, serve_media
@@ -45,10 +53,16 @@ async def view_asset(
     size: ThumbnailSize = ThumbnailSize.THUMBNAIL,
     edited: bool = False,
 ) -> Response:
-    def find(caller: Caller) -> ServedFile | ThumbnailSize:
-        return serve_media.thumbnail(services_of(request), caller, asset_id, size, edited)
+    def find(may_wait: bool) -> ServedFile | ThumbnailSize:
+        services = services_of(request)
+        caller = authenticate(services, request, shared=True, may_wait=may_wait)
+        check_permission(caller, "asset.view", admin=False)
+        return serve_media.thumbnail(services, caller, asset_id, size, edited)
 
-    return await to_thread.run_sync(_answer, request, "asset.view", find)
+    found = await short_reads_of(request).run("thumbnail", find)
+    if isinstance(found, ThumbnailSize):
+        return _redirect(request, found)
+    return await to_thread.run_sync(_send, request, found)
 
 
 @router.post("/assets", status_code=201, response_model=wire.UploadResponse, max_body_size=BOUNDED_ELSEWHERE)
@@ -195,7 +209,7 @@ def get_asset_edits(
     return wire.EditsResponse(asset_id=asset_id)
 
 
-# The three below ask who calls, look the file up and read a small one in a single turn of one thread:
+# The two below ask who calls, look the file up and read a small one in a single turn of one thread:
 # `ServicesOf` would cost another.
 
 
@@ -217,12 +231,14 @@ async def play_asset_video(request: Request, asset_id: WireId) -> Response:
     return await to_thread.run_sync(_answer, request, "asset.view", find)
 
 
-def _answer(request: Request, permission: str, find: Callable[[Caller], ServedFile | ThumbnailSize]) -> Response:
+def _answer(request: Request, permission: str, find: Callable[[Caller], ServedFile]) -> Response:
     caller = authenticate(services_of(request), request, shared=True)
     check_permission(caller, permission, admin=False)
-    found = find(caller)
-    if isinstance(found, ThumbnailSize):
-        return _redirect(request, found)
+    return _send(request, find(caller))
+
+
+def _send(request: Request, found: ServedFile) -> Response:
+    """Blocks: the disk may be far away."""
     headers = dict(request.headers)
     if request.method != "GET":
         headers.pop("range", None)  # RFC 9110 §14.2: a range is of a GET alone

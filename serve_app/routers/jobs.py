@@ -26,7 +26,7 @@ class NewManualJob(Wire):
 async def get_queues_legacy(request: Request) -> Response:
     """Every queue, with its counts."""
     return await in_one_turn(
-        request, "job.read", lambda services, _: legacy_queues(queues.list_queues(services)), admin=True
+        request, "job.read", lambda services, _: legacy_queues(queues.list_queues(services)), admin=True, short=True
     )
 
 

@@ -30,7 +30,7 @@ async def get_queues(request: Request) -> Response:
     def seen(services: Services, _: Caller) -> list[QueueSeen]:
         return [queue_seen(queue) for queue in queues.list_queues(services).values()]
 
-    return await in_one_turn(request, "queue.read", seen, admin=True)
+    return await in_one_turn(request, "queue.read", seen, admin=True, short=True)
 
 
 @router.get("/{name}")

@@ -19,6 +19,7 @@ async def get_time_buckets(request: Request, asked: Annotated[wire.TimelineQuery
         "asset.read",
         lambda services, caller: wire.bucket_counts(timeline.list_months(services, caller, asked.request())),
         shared=True,
+        short=True,
     )
 
 
@@ -31,4 +32,5 @@ async def get_time_bucket(request: Request, asked: Annotated[wire.BucketQuery, Q
         "asset.read",
         lambda services, caller: wire.bucket_columns(timeline.get_month(services, caller, asked.request(), first_day)),
         shared=True,
+        short=True,
     )

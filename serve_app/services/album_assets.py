@@ -3,7 +3,7 @@
 Source: spec/api.md §9.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from cluster.notices import tell
 from cluster.queue.job import Notice
 from serve_app.deps import Caller, Services
 from serve_app.services.albums import require_album, tell_members
-from serve_app.services.outcomes import Outcome, Refusal, done
+from serve_app.services.outcomes import Outcome, Refusal, done, one_by_one
 
 
 def add_assets(services: Services, caller: Caller, album_id: str, ids: Sequence[str]) -> list[Outcome]:
@@ -59,12 +59,12 @@ def remove_assets(services: Services, caller: Caller, album_id: str, ids: Sequen
         inside = albums.ids_in_album(session, album_id, ids)
         allowed = inside if album.owner_id == caller.user_id else assets.owned_ids(session, caller.user_id, inside)
 
-        def refusal(asset_id: str, seen: set[str]) -> Refusal | None:
-            if asset_id not in inside or asset_id in seen:
+        def refusal(asset_id: str) -> Refusal | None:
+            if asset_id not in inside:
                 return Refusal.NOT_FOUND
             return None if asset_id in allowed else Refusal.NO_PERMISSION
 
-        outcomes = _one_by_one(ids, refusal)
+        outcomes = one_by_one(ids, refusal, again=Refusal.NOT_FOUND)
         removed = done(outcomes)
         if removed:
             albums.remove_from_album(session, album_id, removed)
@@ -79,29 +79,18 @@ def _add(
 ) -> list[Outcome]:
     inside = albums.ids_in_album(session, album.id, ids)
 
-    def refusal(asset_id: str, seen: set[str]) -> Refusal | None:
-        if asset_id in inside or asset_id in seen:
+    def refusal(asset_id: str) -> Refusal | None:
+        if asset_id in inside:
             return Refusal.DUPLICATE
         return None if asset_id in mine else Refusal.NO_PERMISSION
 
-    outcomes = _one_by_one(ids, refusal)
+    outcomes = one_by_one(ids, refusal, again=Refusal.DUPLICATE)
     added = done(outcomes)
     if added:
         albums.add_to_album(session, album.id, added, services.clock.now())
         album.thumbnail_asset_id = album.thumbnail_asset_id or added[0]
         _changed(services, session, album)
         _tell_others(services, session, user_id, album)
-    return outcomes
-
-
-def _one_by_one(ids: Sequence[str], refusal: Callable[[str, set[str]], Refusal | None]) -> list[Outcome]:
-    """`refusal(id, those done before)`: the second time an id comes, it is in already, or out."""
-    before: set[str] = set()
-    outcomes = []
-    for asset_id in ids:
-        outcomes.append(Outcome(asset_id, refusal(asset_id, before)))
-        if outcomes[-1].refusal is None:
-            before.add(asset_id)
     return outcomes
 
 

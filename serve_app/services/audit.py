@@ -18,6 +18,11 @@ def note(session: Session, services: Services, by: Caller, action: str, subject:
     admin_actions.add(session, at, by.user_id, name, action, subject, detail[:DETAIL_MOST])
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def name_of(session: Session, caller: Caller) -> str:
     """The name that people know somebody by."""
     user = users.by_id(session, caller.user_id)

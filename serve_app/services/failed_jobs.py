@@ -64,7 +64,7 @@ def retry(services: Services, queue: QueueName, which: Sought | Sequence[JobId],
     for ids in _pages(services, which):
         with services.database.session(durable=True) as session:
             count += services.store.retry_failed(session, queue, ids)
-    _note(services, by, "retry", queue, f"{count} failed jobs tried again")
+    _note(services, by, "retry", queue, f"{audit.counted(count, 'failed job')} tried again")
     return count
 
 
@@ -74,7 +74,7 @@ def discard(services: Services, queue: QueueName, which: Sought | Sequence[JobId
     for ids in _pages(services, which):
         with services.database.session(durable=True) as session:
             count += services.store.discard(session, queue, ids, JobState.FAILED)
-    _note(services, by, "discard", queue, f"{count} failed jobs dropped")
+    _note(services, by, "discard", queue, f"{audit.counted(count, 'failed job')} dropped")
     return count
 
 

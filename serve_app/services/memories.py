@@ -111,7 +111,7 @@ def add_assets(services: Services, user_id: str, memory_id: str, ids: Sequence[s
     with services.database.session(durable=True) as session:
         memory = _owned(session, user_id, memory_id, "memory.update")
         mine, known = assets.owned_ids(session, user_id, ids), memories.ids_in_memory(session, memory_id, ids)
-        outcomes = one_by_one(ids, mine, lambda one: Refusal.DUPLICATE if one in known else None)
+        outcomes = one_by_one(ids, lambda one: Refusal.DUPLICATE if one in known else None, Refusal.DUPLICATE, mine)
         memories.add_to_memory(session, memory_id, done(outcomes))
         memory.updated_at = services.clock.now()
     return outcomes
@@ -122,7 +122,7 @@ def remove_assets(services: Services, user_id: str, memory_id: str, ids: Sequenc
     with services.database.session(durable=True) as session:
         memory = _owned(session, user_id, memory_id, "memory.update")
         mine, known = assets.owned_ids(session, user_id, ids), memories.ids_in_memory(session, memory_id, ids)
-        outcomes = one_by_one(ids, mine, lambda one: None if one in known else Refusal.NOT_FOUND)
+        outcomes = one_by_one(ids, lambda one: None if one in known else Refusal.NOT_FOUND, Refusal.NOT_FOUND, mine)
         memories.take_from_memory(session, memory_id, done(outcomes))
         memory.updated_at = services.clock.now()
     return outcomes

@@ -1,6 +1,6 @@
 """What became of each of many things that one request names: done, or why not. Source: spec/api.md §6, §9."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,10 +23,25 @@ class Outcome:
     refusal: Refusal | None = None
 
 
-def one_by_one(ids: Sequence[str], mine: set[str], refusal: Callable[[str], Refusal | None]) -> list[Outcome]:
-    """In the order of the ids; what is not in `mine` may not be touched. An id that comes twice is answered as the
-    first time."""
-    return [Outcome(one, refusal(one) if one in mine else Refusal.NO_PERMISSION) for one in ids]
+def one_by_one(
+    ids: Sequence[str],
+    refusal: Callable[[str], Refusal | None],
+    again: Refusal,
+    mine: Collection[str] | None = None,
+) -> list[Outcome]:
+    """In the order of the ids. `again`: what an id is told that comes a second time, after it was done. `mine`: what
+    may be touched, asked first; None: `refusal` knows."""
+    before: set[str] = set()
+    outcomes = []
+    for one in ids:
+        if one in before:
+            refused: Refusal | None = again
+        else:
+            refused = Refusal.NO_PERMISSION if mine is not None and one not in mine else refusal(one)
+        outcomes.append(Outcome(one, refused))
+        if refused is None:
+            before.add(one)
+    return outcomes
 
 
 def done(outcomes: Sequence[Outcome]) -> list[str]:

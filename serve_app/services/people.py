@@ -170,7 +170,7 @@ def merge_people(services: Services, user_id: str, person_id: str, other_ids: Se
     with services.database.session(durable=True) as session:
         into, now = require_person(session, user_id, person_id, "person.update"), services.clock.now()
         others = people.people_by_id(session, user_id, other_ids)
-        outcomes = one_by_one(other_ids, set(others), lambda one: None)
+        outcomes = one_by_one(other_ids, lambda one: None, Refusal.NOT_FOUND, others)
         pictures = []
         for other_id in done(outcomes):
             pictures.append(others[other_id].thumbnail_path)

@@ -59,7 +59,7 @@ def empty(services: Services, queue: QueueName, by: Caller) -> None:
 def clear_failed(services: Services, queue: QueueName, by: Caller) -> None:
     with services.database.session(durable=True) as session:
         count = services.store.clear_failed(session, queue)
-        audit.note(session, services, by, "clear-failed", queue, f"{count} failed jobs dropped")
+        audit.note(session, services, by, "clear-failed", queue, f"{audit.counted(count, 'failed job')} dropped")
 
 
 def set_paused(services: Services, queue: QueueName, paused: bool, by: Caller, why: Pause = Pause()) -> None:

@@ -17,7 +17,7 @@ def tag_assets(services: Services, caller: Caller, tag_id: str, ids: Sequence[st
         require_tag(session, caller.user_id, tag_id, "tag.asset")
         mine = assets.owned_ids(session, caller.user_id, ids, with_locked=caller.elevated)
         known = {asset_id for _, asset_id in tags.links_between(session, [tag_id], ids)}
-        outcomes = one_by_one(ids, mine, lambda one: Refusal.DUPLICATE if one in known else None)
+        outcomes = one_by_one(ids, lambda one: Refusal.DUPLICATE if one in known else None, Refusal.DUPLICATE, mine)
         added = done(outcomes)
         tags.link(session, [(tag_id, asset_id) for asset_id in added])
         note_tags(services, session, added, services.clock.now())
@@ -30,7 +30,7 @@ def untag_assets(services: Services, caller: Caller, tag_id: str, ids: Sequence[
         require_tag(session, caller.user_id, tag_id, "tag.asset")
         mine = assets.owned_ids(session, caller.user_id, ids, with_locked=caller.elevated)
         known = {asset_id for _, asset_id in tags.links_between(session, [tag_id], ids)}
-        outcomes = one_by_one(ids, mine, lambda one: None if one in known else Refusal.NOT_FOUND)
+        outcomes = one_by_one(ids, lambda one: None if one in known else Refusal.NOT_FOUND, Refusal.NOT_FOUND, mine)
         removed = done(outcomes)
         tags.unlink(session, tag_id, removed)
         note_tags(services, session, removed, services.clock.now())

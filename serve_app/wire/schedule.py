@@ -8,7 +8,7 @@ from serve_app.wire.job_details import EndedSeen, ended_seen
 
 
 class ScheduledSeen(Wire):
-    """An entry of the timetable. `cron` null: switched off. `last`: of its jobs, the one that ended last."""
+    """An entry of the timetable. `cron` null: switched off. `last`: of its last run, the job that ended last."""
 
     name: str
     cron: str | None

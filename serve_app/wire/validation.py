@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+NO_JSON = "Invalid input: expected JSON, and Content-Type: application/json with it"
 WHERE = frozenset({"body", "query", "path", "header", "cookie"})
 EXPECTED: dict[str, str] = {
     "string_type": "string",
@@ -77,6 +78,8 @@ def _missing(path: Sequence[Any], wanted: Any) -> dict[str, Any]:
 
 
 def _wrong_type(path: Sequence[Any], expected: str, given: Any) -> dict[str, Any]:
+    if isinstance(given, bytes):
+        return _said("invalid_type", path, NO_JSON, expected=expected)
     if expected == "number" and type(given) is float:
         expected = "int"
     received = KINDS.get(type(given), "object")

@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import pytest
 from cluster.db.engine import Database
 from cluster.db.migrations import migrate
 from cluster.db.queries import system_flags
-from cluster.settings import read_settings
+from cluster.settings import RayPort, read_settings
 from cluster.storage.mounts import check_folders
 from serve_app.client import sha1_hex
 from tests.e2e.photos import make_photos
@@ -30,7 +31,7 @@ from tests.shared_media import REPOSITORY
 pytestmark = pytest.mark.timeout(400)
 
 NEIGHBOUR_PORT, UNUSED_PORT, HASTY_PORT = 3412, 3414, 3415
-REFUSED_S = 90
+REFUSED_S, REFUSED_SOON_S = 90, 20
 
 
 @contextlib.contextmanager
@@ -141,6 +142,33 @@ def test_wrong_settings_stop_the_start_and_are_named(tmp_path: Path, wrong: dict
         assert [name for name in wrong if name not in done.stderr] == []
         assert "Traceback" not in done.stderr
         assert stack.processes() == {}
+    finally:
+        discard(stack)
+
+
+@pytest.mark.parametrize("variable", ["IMMICH_PORT", "HELIOSTAT_RAY_PORT_BASE", "IMMICH_MEDIA_LOCATION"])
+def test_what_cannot_be_had_is_told_before_ray_is_started(tmp_path: Path, variable: str) -> None:
+    """A port that another program listens on, and a file in place of the media folder."""
+    stack = prepared_stack(UNUSED_PORT, tmp_path)
+    settings = read_settings(stack.environ)
+    port = settings.ray_port(RayPort.RUNTIME_ENV_AGENT) if variable == "HELIOSTAT_RAY_PORT_BASE" else UNUSED_PORT
+    try:
+        with contextlib.ExitStack() as opened:
+            own = {}
+            if variable == "IMMICH_MEDIA_LOCATION":
+                (tmp_path / "file").write_text("")
+                own[variable] = str(tmp_path / "file")
+            else:
+                opened.enter_context(socket.create_server(("127.0.0.1", port)))
+            started_s = time.monotonic()
+
+            done = run_up(stack, **own)
+
+        assert done.returncode == 1
+        assert f"[{variable}]" in done.stderr
+        assert len(done.stderr.splitlines()) <= 4, done.stderr
+        assert time.monotonic() - started_s < REFUSED_SOON_S
+        assert not (stack.state_dir / "ray").exists()
     finally:
         discard(stack)
 

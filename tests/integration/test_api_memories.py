@@ -83,12 +83,14 @@ def test_only_what_is_in_the_timeline_is_shown(admin: ApiClient) -> None:
 def test_assets_come_and_go_one_by_one(admin: ApiClient) -> None:
     first, second, theirs = add_asset(admin), add_asset(admin), add_asset(admin.other_user())
     path = f"/memories/{make(admin, assetIds=[first])['id']}/assets"
-    assert admin.put(path, {"ids": [first, second, theirs]}).json() == [
+    assert admin.put(path, {"ids": [first, second, second, theirs]}).json() == [
         {"id": first, "success": False, "error": "duplicate"},
         {"id": second, "success": True},
+        {"id": second, "success": False, "error": "duplicate"},
         {"id": theirs, "success": False, "error": "no_permission"},
     ]
-    assert admin.delete(path, json={"ids": [first]}).json() == [{"id": first, "success": True}]
+    removed = admin.delete(path, json={"ids": [first, first]}).json()
+    assert removed == [{"id": first, "success": True}, {"id": first, "success": False, "error": "not_found"}]
     assert admin.delete(path, json={"ids": [first]}).json() == [{"id": first, "success": False, "error": "not_found"}]
     (memory,) = admin.get("/memories").json()
     assert [asset["id"] for asset in memory["assets"]] == [second]

@@ -157,6 +157,12 @@ def test_wrong_values_are_named_with_their_place(api: ApiClient) -> None:
     admin = api.sign_up()
     for answer, path, message in (
         (admin.get("/api-keys/7"), ["id"], "Invalid UUID"),
+        (admin.get("/albums/7"), ["id"], "Invalid UUID"),
+        (
+            admin.request("DELETE", "/stacks/0f7e0d4c-3c3c-4f0e-9d3c-1d2f3a4b5c6d/assets/7"),
+            ["assetId"],
+            "Invalid UUID",
+        ),
         (admin.get("/users/0f7e0d4c-3c3c-1f0e-9d3c-1d2f3a4b5c6d"), ["id"], "Invalid UUID"),
         (admin.post("/api-keys", {}), ["permissions"], "Invalid input: expected array, received undefined"),
         (

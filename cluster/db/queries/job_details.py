@@ -1,8 +1,8 @@
 """Single jobs as a person looks at them: what runs, what ended lately, what failed and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -15,7 +15,7 @@ from cluster.db.tables.job import Job, JobAttempt, JobHistory
 from cluster.names import QUEUE_OF_JOB, JobName, QueueName
 from cluster.queue.job import JobId, Payload
 
-RUNNING_MOST, RECENT_MOST, LATELY = 200, 50, 2000
+RUNNING_MOST, RECENT_MOST, ENDED_MOST, LATELY = 200, 50, 200, 2000
 FAILED = text("job.state = 'failed'")
 ACTIVE = text("job.state = 'active'")
 """Word for word as the partial indexes say it."""
@@ -38,8 +38,9 @@ class RunningJob:
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """A line of the history. `outcome`: done, skipped or failed."""
+    """A line of the history. `outcome`: done, skipped or failed; `enqueued_at`: by what it waited and took."""
 
+    job_id: JobId
     name: JobName
     asset_id: str | None
     file_name: str
@@ -48,6 +49,7 @@ class EndedJob:
     node: str
     duration_ms: int
     ended_at: datetime
+    enqueued_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +140,23 @@ def recent(session: Session, queue: QueueName) -> list[EndedJob]:
     return _ended(session, _ENDED.where(JobHistory.queue == queue).limit(RECENT_MOST))
 
 
-def last_of(session: Session, names: Sequence[JobName]) -> EndedJob | None:
-    """Of these job types the one that ended last, while the history has it."""
+def ended_since(session: Session, names: Sequence[JobName], since: datetime) -> list[EndedJob]:
+    """Of these job types those that ended after that, newest first, while the history has them."""
     queues = {QUEUE_OF_JOB[name] for name in names}
-    wanted = _ENDED.where(JobHistory.queue.in_(queues), JobHistory.name.in_(names)).limit(1)
-    return next(iter(_ended(session, wanted)), None)
+    ended = (JobHistory.queue.in_(queues), JobHistory.name.in_(names), JobHistory.ended_at >= since)
+    return _ended(session, _ENDED.where(*ended).limit(ENDED_MOST))
+
+
+def ids_of_waiting(session: Session, dedup_keys: Collection[str]) -> list[JobId]:
+    """The jobs with these keys that no worker holds."""
+    wanted = select(Job.id).where(Job.dedup_key.in_(dedup_keys), text("state <> 'active'"))
+    return [JobId(one) for one in session.scalars(wanted)]
 
 
 _ENDED = (
     select(
-        *(JobHistory.name, JobHistory.asset_id, Asset.original_file_name, JobHistory.outcome, JobHistory.reason),
-        *(JobHistory.node, JobHistory.duration_ms, JobHistory.ended_at),
+        *(JobHistory.job_id, JobHistory.name, JobHistory.asset_id, Asset.original_file_name, JobHistory.outcome),
+        *(JobHistory.reason, JobHistory.node, JobHistory.duration_ms, JobHistory.ended_at, JobHistory.wait_ms),
     )
     .outerjoin(Asset, Asset.id == JobHistory.asset_id)
     .order_by(JobHistory.id.desc())
@@ -156,10 +164,12 @@ _ENDED = (
 
 
 def _ended(session: Session, wanted: Any) -> list[EndedJob]:
-    rows = session.execute(wanted)
     return [
-        EndedJob(JobName(name), asset, file or "", outcome, reason, node, ms, at)
-        for name, asset, file, outcome, reason, node, ms, at in rows
+        EndedJob(
+            *(JobId(one), JobName(name), asset, file or "", outcome, reason, node, ms, at),
+            at - timedelta(milliseconds=ms + wait_ms),
+        )
+        for one, name, asset, file, outcome, reason, node, ms, at, wait_ms in session.execute(wanted)
     ]
 
 

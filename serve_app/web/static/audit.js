@@ -9,10 +9,10 @@ let last = null;
 
 function line(one) {
   return make("tr", {},
-    make("td", { class: "when" }, make("time", { datetime: one.at }, moment(one.at))),
+    make("td", { class: "when", "data-label": "When" }, make("time", { datetime: one.at }, moment(one.at))),
     make("th", { scope: "row" }, one.userName),
-    make("td", {}, make("span", { class: "badge" }, one.action)),
-    make("td", {}, titles[one.subject] || one.subject),
+    make("td", { class: "action" }, make("span", { class: "badge" }, one.action)),
+    make("td", { "data-label": "To" }, titles[one.subject] || one.subject),
     make("td", { class: "words" }, one.detail),
   );
 }

@@ -29,8 +29,17 @@ function facts(asset) {
 function stage(asset) {
   if (asset.type === "VIDEO") return make("video", { src: `/api/assets/${id}/video/playback`, poster: `/api/assets/${id}/thumbnail?size=preview`, controls: true, playsinline: true });
   const image = make("img", { src: `/api/assets/${id}/thumbnail?size=preview`, alt: asset.originalFileName });
-  image.addEventListener("error", () => image.replaceWith(make("p", { class: "empty" }, "There is no picture of it yet.")));
+  image.addEventListener("error", () => {
+    image.replaceWith(make("p", { class: "empty", id: "no-picture" }));
+    sayWhyNone();
+  });
   return image;
+}
+
+let pictureFailed = false;
+function sayWhyNone() {
+  const note = document.getElementById("no-picture");
+  if (note) note.textContent = pictureFailed ? "No picture could be made of it. The reason stands at its jobs." : "There is no picture of it yet.";
 }
 
 function person(one) {
@@ -71,6 +80,8 @@ async function showSteps() {
   find("#steps").replaceChildren(
     ...steps.map((step) => make("li", {}, make("span", {}, titles[step.name] || step.name), step.state ? make("span", { class: `badge ${kinds[step.state]}` }, step.state) : make("span", { class: "quiet" }, "nothing to do"))),
   );
+  pictureFailed = steps.some((step) => step.name === "AssetGenerateThumbnails" && step.state === "failed");
+  sayWhyNone();
   find("#failed-part").hidden = !failures.items.length;
   find("#failures").replaceChildren(
     ...failures.items.map((job) =>

@@ -2,16 +2,22 @@
 import { call, Refused, wordsOf } from "./api.js";
 import { attempt } from "./actions.js";
 import { find, make, toast } from "./dom.js";
+import { showPicture } from "./pictures.js";
 import { draw } from "./thumbhash.js";
 import { watchDrops } from "./upload.js";
 
 const ROW = 190;
 const timeline = find("#timeline");
 const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric", timeZone: "UTC" });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeStyle: "short", timeZone: "UTC" });
 
-function tile({ id, ratio, thumbhash, isImage, duration, name }) {
+/** `takenAt`: as the clock stood where it was taken, said as UTC. */
+const called = ({ isImage, name, takenAt, city }) => name || [isImage ? "Photo" : "Video", takenAt && `of ${moment.format(takenAt)}`, city].filter(Boolean).join(", ");
+
+function tile(asset) {
+  const { id, ratio, thumbhash, isImage, duration } = asset;
   const shape = Math.min(3, Math.max(0.4, ratio || 1));
-  const link = make("a", { href: `/photos/${id}`, class: "tile", "aria-label": name || (isImage ? "Photo" : "Video") });
+  const link = make("a", { href: `/photos/${id}`, class: "tile", "aria-label": called(asset) });
   link.style.flexGrow = shape;
   link.style.flexBasis = `${shape * ROW}px`;
   if (thumbhash) {
@@ -19,10 +25,7 @@ function tile({ id, ratio, thumbhash, isImage, duration, name }) {
     draw(blur, thumbhash);
     link.append(blur);
   }
-  const image = make("img", { src: `/api/assets/${id}/thumbnail`, alt: "", loading: "lazy", decoding: "async" });
-  image.addEventListener("load", () => image.classList.add("there"));
-  image.addEventListener("error", () => image.remove());
-  link.append(image);
+  showPicture(link, `/api/assets/${id}/thumbnail`);
   if (!isImage) link.append(make("span", { class: "length" }, `▶ ${length(duration || 0)}`));
   return link;
 }
@@ -52,9 +55,11 @@ async function fill(section) {
     throw error;
   });
   if (!section.filled) return;
-  const tiles = columns.id.map((id, index) =>
-    tile({ id, ratio: columns.ratio[index], thumbhash: columns.thumbhash[index], isImage: columns.isImage[index], duration: columns.duration[index] }),
-  );
+  const tiles = columns.id.map((id, index) => {
+    const at = (name) => columns[name][index];
+    const takenAt = new Date(Date.parse(at("fileCreatedAt")) + at("localOffsetHours") * 3_600_000);
+    return tile({ id, ratio: at("ratio"), thumbhash: at("thumbhash"), isImage: at("isImage"), duration: at("duration"), takenAt, city: at("city") });
+  });
   const grid = find(".tiles", section);
   grid.replaceChildren(...tiles, filler());
   grid.style.height = "";

@@ -35,10 +35,10 @@ function showActions() {
   find("#actions").replaceChildren(
     queue.isPaused ? button("Resume", () => resume(name, title), "primary") : button("Pause", () => pause(name, title)),
     button("Clear", () => clear(name, title)),
-    button("Remove failed jobs", async () => {
+    make("button", { type: "button", class: "quiet-danger", disabled: !queue.failed, onclick: async () => {
       if (await confirmed("Remove failed jobs", "The list of what failed here goes. The files stay as they are.", "Remove"))
         await clearFailed(name, title);
-    }, "quiet-danger"),
+    } }, "Remove failed jobs"),
   );
 }
 
@@ -126,23 +126,41 @@ function chosen() {
 }
 
 let asked = 0;
-async function showFailures(more = false) {
+/** How many failed jobs there are by the list, null while it shows a choice of them; and whether it shows more than its first page. */
+let listed = null;
+let longer = false;
+let shown = "";
+let stale = false;
+async function showFailures({ more = false, quiet = false } = {}) {
   const mine = ++asked;
-  const page = await call("GET", `/queues/${name}/failures?${query(more ? { before: next } : {})}`);
+  stale = false;
+  longer = more; // from now on nobody else asks
+  const page = await call("GET", `/queues/${name}/failures?${query(more ? { before: next } : {})}`).catch((error) => {
+    longer = false;
+    throw error;
+  });
   if (mine !== asked) return; // somebody has asked for something else meanwhile
+  if (quiet && isRead()) return void (stale = true);
   const list = find("#failures");
-  if (!more) list.replaceChildren();
-  list.append(...page.items.map(failure));
+  const said = JSON.stringify(page.items);
+  if (more) list.append(...page.items.map(failure));
+  else if (said !== shown) list.replaceChildren(...page.items.map(failure)); // the same ones keep the focus
+  shown = more ? "" : said;
   next = page.next;
   find("#more").hidden = !next;
   const { narrowed } = chosen();
+  listed = narrowed ? null : page.total;
   find("#failed-count").textContent = page.total ? `${count(page.total)}${narrowed ? " match" : ""}` : "";
   find("#no-failures").hidden = page.total > 0;
   find("#no-failures").textContent = narrowed ? "Nothing matches." : "Nothing failed here.";
   for (const id of ["retry-all", "discard-all"]) find(`#${id}`).disabled = !page.total;
   find("#retry-all").textContent = narrowed ? "Retry matching" : "Retry all";
   find("#discard-all").textContent = narrowed ? "Discard matching" : "Discard all";
-  find("#download").href = `/api/queues/${name}/failures/download?${query()}`;
+  // without an address the keyboard passes it by
+  const download = find("#download");
+  download.toggleAttribute("href", page.total > 0);
+  if (page.total) download.href = `/api/queues/${name}/failures/download?${query()}`;
+  download.setAttribute("aria-disabled", String(!page.total));
 }
 
 function failure(job) {
@@ -159,7 +177,7 @@ function failure(job) {
   return make("li", {},
     picture(job),
     make("div", { class: "story" },
-      make("p", { class: "file" }, make("strong", {}, subject(job)), " ", make("span", { class: "quiet" }, job.fileName ? job.name : "")),
+      make("p", { class: "file" }, make("strong", {}, job.assetId && job.fileName ? make("a", { href: `/photos/${encodeURIComponent(job.assetId)}` }, job.fileName) : subject(job)), " ", make("span", { class: "quiet" }, job.fileName ? job.name : "")),
       make("p", { class: "error" }, job.error),
       make("p", { class: "quiet" }, [last?.errorClass, last?.node && `on ${last.node}`, `${job.attempts} ${job.attempts === 1 ? "attempt" : "attempts"}`, last && moment(last.at)].filter(Boolean).join(" · ")),
       details,
@@ -213,7 +231,7 @@ filter.addEventListener("input", () => {
   typing = setTimeout(() => attempt(showFailures), 200);
 });
 filter.addEventListener("submit", (event) => event.preventDefault());
-find("#more").addEventListener("click", () => attempt(() => showFailures(true)));
+find("#more").addEventListener("click", () => attempt(() => showFailures({ more: true })));
 find("#retry-all").addEventListener("click", async () => {
   await attempt(async () => call("POST", `/queues/${name}/failures/retry`, chosen().asked), "All of them are tried again");
   await attempt(showFailures);
@@ -243,23 +261,37 @@ function rarely(action, every) {
     }, every);
   };
 }
+/** What somebody reads must not move away. */
+const isRead = () => find("#failures details[open]") || longer;
+let connected = false;
+let vain = 0;
+/** A job that is tried again and fails at once leaves the count as it was, while the list was read in between. */
+const differs = () => connected && vain < 5 && listed !== null && listed !== queue.failed;
+
 const refreshRunning = rarely(showRunning, 1500);
 const refreshRecent = rarely(showRecent, 3000);
 const refreshFailures = rarely(async () => {
-  // what somebody reads must not move away
-  if (!find("#failures details[open]") && !next) await showFailures();
-}, 5000);
+  if (isRead()) return;
+  const before = `${listed} ${queue.failed}`;
+  await showFailures({ quiet: true });
+  // a list and a count that never agree are not asked for again for ever
+  vain = before === `${listed} ${queue.failed}` ? vain + 1 : 0;
+}, 1500);
 const refreshKinds = rarely(showKinds, 60_000); // it counts every failed job
+
+const lately = (one) => one.failedPerMinute.reduce((sum, number) => sum + number, 0);
 
 function changed(one) {
   if (one.name !== name) return;
   const before = queue;
   queue = one;
   showHead();
-  if (before.isPaused !== queue.isPaused) showActions();
+  if (before.isPaused !== queue.isPaused || !before.failed !== !queue.failed) showActions();
   refreshRunning();
   if (String(before.perMinute) !== String(queue.perMinute) || before.failed !== queue.failed) refreshRecent();
-  if (before.failed !== queue.failed) {
+  if (before.failed !== queue.failed || lately(queue) > lately(before)) {
+    stale = true;
+    vain = 0;
     refreshFailures();
     refreshKinds();
   }
@@ -272,9 +304,10 @@ attempt(async () => {
   await Promise.all([showRunning(), showRecent(), showKinds(), showFailures()]);
   if (location.hash === "#failed") find("#failed").scrollIntoView();
 });
-follow(changed, (yes) => (find("#connection").hidden = yes));
+follow(changed, (yes) => (find("#connection").hidden = connected = yes));
 setInterval(() => {
   drawGraph();
+  if ((stale || differs()) && !document.hidden && !isRead()) refreshFailures();
   for (const cell of document.querySelectorAll(".elapsed[data-since]")) {
     if (cell.dataset.since) cell.textContent = duration((Date.now() - new Date(cell.dataset.since)) / 1000);
   }

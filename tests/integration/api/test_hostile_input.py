@@ -42,7 +42,19 @@ def test_json_that_is_none_or_of_another_kind_is_refused(client: AppClient, ann:
 
 def test_a_body_that_is_too_large_is_refused(client: AppClient, ann: Person) -> None:
     large = json.dumps({"albumName": "x" * 11_000_000}).encode()
-    assert send(client, ann, "POST", "/albums", large).status_code == 413
+    answer = send(client, ann, "POST", "/albums", large)
+    assert (answer.status_code, answer.json()) == (413, {"message": "The request is larger than 10 MB"})
+    assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded"], ids=["text that is not called JSON", "form"]
+)
+def test_a_body_that_is_not_called_json_is_told_so(client: AppClient, ann: Person, kind: str) -> None:
+    headers = {**ann.headers, "content-type": kind}
+    answer = client.request("POST", "/albums", headers=headers, content=b'{"albumName": "a"}')
+    (issue,) = answer.json()["errors"]
+    assert issue["message"] == "Invalid input: expected JSON, and Content-Type: application/json with it"
 
 
 TEXTS = (

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,15 +10,16 @@ from urllib.parse import urlencode
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 from sqlalchemy import select, update
 
 from cluster.db.queries.printed_text import replace_text
-from cluster.db.tables.asset import Asset, AssetExif
+from cluster.db.tables.asset import Asset, AssetExif, AssetFile
 from cluster.db.tables.learned import AssetOcr
 from cluster.db.tables.person import AssetFace, Person
-from cluster.names import QueueName
-from cluster.queue.job import FailedAttempt
+from cluster.names import JobName, QueueName
+from cluster.queue.job import FailedAttempt, asset_job
+from cluster.storage.layout import Folder
 from tasks.media.thumbhash import thumbhash
 from tests.integration.pages.conftest import Site
 
@@ -75,6 +77,60 @@ def test_dropped_files_go_up_with_their_progress_and_stand_in_the_timeline(site:
         expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
 
 
+def add_thumbnail(site: Site) -> None:
+    """As the job does it, for the only asset that there is."""
+    path = site.stack.services.layout.folder(Folder.THUMBS) / "thumbnail.jpeg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(photo("green"))
+    with site.stack.services.database.session() as session:
+        asset_id = session.scalars(select(Asset.id)).one()
+        row = {"id": str(uuid.uuid4()), "asset_id": asset_id, "type": "thumbnail", "path": str(path)}
+        session.add(AssetFile(**row, **NOW))
+
+
+def test_a_tile_fills_by_itself_when_its_picture_is_there(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        with page.expect_response(lambda answer: "/thumbnail" in answer.url and answer.status == 404):
+            drop(page, **{"a.jpg": photo("green")})
+        expect(page.locator(".tile")).to_have_count(1)
+        expect(page.locator(".tile")).to_have_accessible_name(re.compile(r"^Photo, of \d+ \w+ 20\d\d at \d\d:\d\d$"))
+        add_thumbnail(site)
+        picture = page.locator(".tile img.there")
+        expect(picture).to_have_count(1)
+        expect(picture).to_have_js_property("naturalWidth", 60)
+
+
+def test_a_tile_that_never_gets_a_picture_is_marked_and_not_asked_for_again(site: Site) -> None:
+    site.sign_up()
+    asked: list[str] = []
+
+    def count(request: Request) -> None:
+        if "/thumbnail" in request.url:
+            asked.append(request.url)
+
+    with site.page() as page:
+        page.clock.install()
+        page.goto("/photos")
+        page.on("request", count)
+        drop(page, **{"a.jpg": photo("red")})
+        expect(page.locator(".tile")).to_have_count(1)
+        for _ in range(60):
+            page.clock.fast_forward(61_000)
+            page.wait_for_timeout(100)
+            if page.locator(".tile .none").count():
+                break
+        expect(page.locator(".tile .none")).to_have_text("No picture")
+        expect(page.locator(".tile")).to_have_accessible_name(re.compile("^Photo, .*, no picture$"))
+        assert 5 < len(asked) < 20
+        before = len(asked)
+        for _ in range(5):
+            page.clock.fast_forward(61_000)
+            page.wait_for_timeout(100)
+        assert len(asked) == before
+
+
 def say_what_is_printed(site: Site, name: str, words: str) -> None:
     """As if it had been read in this picture."""
     with site.stack.services.database.session() as session:
@@ -100,6 +156,26 @@ def test_a_photo_tells_its_owner_what_failed(site: Site) -> None:
         expect(page.locator("#steps li").first).to_have_text("Metadatafailed")
         page.get_by_role("button", name="Read again").click()
         expect(page.locator("#steps li").first).to_have_text("Metadatawaiting")
+
+
+def test_a_photo_of_which_no_picture_can_be_made_says_so(site: Site) -> None:
+    site.sign_up()
+    with site.page() as page:
+        page.goto("/photos")
+        drop(page, **{"a.jpg": photo("red")})
+        expect(page.locator(".tile")).to_have_count(1)
+        with site.stack.services.database.session() as session:
+            asset_id = session.scalars(select(Asset.id)).one()
+        page.goto(f"/photos/{asset_id}")
+        expect(page.locator("#stage")).to_have_text("There is no picture of it yet.")
+        site.enqueue(asset_job(JobName.ASSET_GENERATE_THUMBNAILS, asset_id))
+        site.fail(FailedAttempt("UnreadableImage", "it is broken"), *site.lease(QueueName.THUMBNAIL_GENERATION))
+        expect(page.locator("#stage")).to_have_text("No picture could be made of it. The reason stands at its jobs.")
+        expect(page.locator("#failures")).to_contain_text("it is broken")
+
+        page.goto("/admin/jobs/thumbnail-generation")
+        page.locator("#failures").get_by_role("link", name="a.jpg").click()
+        page.wait_for_url(f"**/photos/{asset_id}")
 
 
 def test_an_admin_retries_from_the_photo_itself(site: Site) -> None:

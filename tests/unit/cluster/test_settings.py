@@ -12,6 +12,7 @@ from cluster.settings import (
     RAY_PORTS_PER_STACK,
     RayPort,
     Settings,
+    misspelt,
     read_settings,
     strip_database_variables,
 )
@@ -223,3 +224,18 @@ def test_a_range_of_ports_that_is_none_is_refused(text: str) -> None:
 def test_an_address_for_other_machines_is_one_address(text: str) -> None:
     with pytest.raises(SettingsInvalid, match="HELIOSTAT_RAY_HOST"):
         settings_of(HELIOSTAT_RAY_HOST=text)
+
+
+def test_a_wrong_worker_is_reported_beside_all_else_that_is_wrong() -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        read_settings({"IMMICH_PORT": "x", "IMMICH_WORKERS_INCLUDE": "foo"})
+    assert [name for name, _ in refused.value.issues] == ["IMMICH_PORT", "IMMICH_WORKERS_INCLUDE"]
+
+
+def test_a_misspelt_variable_of_ours_is_guessed_and_what_looks_like_none_of_them_is_let_pass() -> None:
+    environ = {"HELIOSTAT_DASHBORD": "false", "HELIOSTAT_RAY_HOSTS": "", "HELIOSTAT_NUM_CPUS": "1"}
+    others = {"HELIOSTAT_PASSWORD": "p", "HELIOSTAT_STACK": "/s", "HELIOSTAT_PORT_2283_TCP_ADDR": "10.0.0.1"}
+    assert misspelt(environ | others | {"HELIOSTAT_SERVICE_PORT": "2283", "IMMICH_PROT": "1"}) == [
+        "HELIOSTAT_DASHBORD is not known, did you mean HELIOSTAT_DASHBOARD?",
+        "HELIOSTAT_RAY_HOSTS is not known, did you mean HELIOSTAT_RAY_HOST?",
+    ]

@@ -15,7 +15,7 @@ import pytest
 from cluster import stack as stack_module
 from cluster.launch import STACK_MARK
 from cluster.settings import Settings, read_settings
-from cluster.stack import VITAL_OF_HEAD, Stack, StackBroken, StackRunning
+from cluster.stack import VITAL_OF_HEAD, RayNotStarted, Stack, StackBroken, StackRunning
 
 SOON_S = 5.0
 
@@ -108,6 +108,28 @@ def test_what_ends_when_it_is_told_to_is_not_waited_for(stack: Stack, monkeypatc
     assert time.monotonic() - started_s < SOON_S
 
 
+def test_an_agent_that_lost_mark_and_raylet_is_known_by_its_logs(stack: Stack, tmp_path: Path, state_dir: Path) -> None:
+    sleep, program = shutil.which("sleep"), tmp_path / "ray::Agent"
+    assert sleep
+    shutil.copy(sleep, program)
+    logs, other_logs = state_dir / "ray" / "logs", tmp_path / "logs"
+    logs.parent.mkdir()
+    ours, other = (start({}, f"sh -c 'exec {program} 60 3>{file}'") for file in (logs, other_logs))
+    wait_until_open(ours, logs)
+    assert [process.pid for process in stack.processes()] == [ours.pid]
+    stack.end_everything()
+    assert ended(ours)
+    assert other.is_running()
+    other.kill()
+
+
+def wait_until_open(process: psutil.Process, file: Path) -> None:
+    until_s = time.monotonic() + SOON_S
+    while not file.exists() or process.name() != "ray::Agent":
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
+
+
 def test_ending_a_stack_that_does_not_run_ends_nothing(stack: Stack) -> None:
     assert stack.end_everything() == 0
 
@@ -174,7 +196,7 @@ def test_the_secret_is_made_once_and_its_owner_alone_can_read_it(stack: Stack) -
 
 @pytest.mark.parametrize(
     ("content", "mode", "said"),
-    [("a" * 64, 0o644, "can be read by others"), ("short", 0o600, "is none"), ("", 0o600, "is none")],
+    [("a" * 64, 0o644, "can be read by others"), ("wrong", 0o600, "is no token"), ("", 0o600, "is no token")],
 )
 def test_a_secret_that_keeps_nobody_out_is_refused(stack: Stack, content: str, mode: int, said: str) -> None:
     path = stack.settings.token_file
@@ -183,6 +205,16 @@ def test_a_secret_that_keeps_nobody_out_is_refused(stack: Stack, content: str, m
     for prepare in (stack.prepare, stack.prepare_node):
         with pytest.raises(StackBroken, match=said):
             prepare()
+
+
+def test_a_secret_that_is_none_is_made_anew_on_the_first_machine_and_copied_again_to_others(stack: Stack) -> None:
+    path = stack.settings.token_file
+    path.write_text("wrong")
+    path.chmod(0o600)
+    with pytest.raises(StackBroken, match=f"in {path} is no token as the first machine writes it.*: delete it, start"):
+        stack.prepare()
+    with pytest.raises(StackBroken, match=rf"{path} is no token .*: copy the file that `heliostat up` shows on the"):
+        stack.prepare_node()
 
 
 def test_a_machine_that_joins_makes_no_secret(stack: Stack) -> None:
@@ -301,6 +333,24 @@ def test_ray_that_does_not_start_says_why_and_leaves_nothing(stack: Stack, monke
     with pytest.raises(StackBroken, match="port 6379 is taken"):
         stack.launch()
     assert stack.processes() == []
+
+
+def test_ray_that_does_not_join_says_why_in_one_line(settings: Settings) -> None:
+    node = Stack(settings, os.environ, head=False)
+    words = r"Traceback (most recent call last):\n  File x\n\033[31mException: timed out\033[0m\n\n"
+    script = f"printf '{words}' >&2; exit 1"
+    with pytest.raises(RayNotStarted) as refused:
+        node.launch(["sh", "-c", script])
+    said = f"Ray did not start here: Exception: timed out (its logs are in {settings.state_dir}/ray)"
+    assert str(refused.value) == said
+
+
+def test_a_node_in_the_first_machines_state_folder_is_told_what_it_needs_of_its_own(
+    stack: Stack, settings: Settings
+) -> None:
+    stack.lock()
+    with pytest.raises(StackRunning, match=rf"process {os.getpid()} runs a stack of {settings.state_dir} on this mach"):
+        Stack(settings, os.environ, head=False).lock()
 
 
 def test_ray_that_hangs_is_ended(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from cluster import ports
+from cluster.errors import HeliostatError, SettingsInvalid
 from cluster.joining import JoinRefused, ToldOtherwise
-from cluster.settings import read_settings
+from cluster.settings import RayPort, read_settings
+from cluster.stack import RayNotStarted
 from cluster.storage.layout import Folder
 from cluster.storage.mounts import MARKER
 from serve_app import node
@@ -28,9 +31,9 @@ def silent_head() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def supervisor_of(tmp_path: Path, head: str) -> NodeSupervisor:
+def supervisor_of(tmp_path: Path, head: str, **own: str) -> NodeSupervisor:
     """An api machine's; it does not run."""
-    environ = {"IMMICH_MEDIA_LOCATION": str(tmp_path), "HELIOSTAT_STATE_DIR": "/tmp/hn-unused"}
+    environ = {"IMMICH_MEDIA_LOCATION": str(tmp_path), "HELIOSTAT_STATE_DIR": "/tmp/hn-unused", **own}
     made = NodeSupervisor(read_settings(environ), environ, head)
     made._stack.prepare_node = lambda: None  # type: ignore[method-assign]
     return made
@@ -101,3 +104,35 @@ def test_an_api_that_was_told_otherwise_goes_on_until_somebody_starts_it_anew(
             raise refusal
         assert (stand_in.poll() is None) is goes_on
         supervisor._stand_in.end()
+
+
+def test_a_port_that_a_node_needs_and_another_stack_has_is_told_before_ray_is_started(
+    silent_head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        base = other.getsockname()[1] - RayPort.NODE_MANAGER
+        supervisor = supervisor_of(tmp_path, silent_head, HELIOSTAT_RAY_PORT_BASE=str(base))
+        with pytest.raises(SettingsInvalid, match=r"HELIOSTAT_RAY_PORT_BASE.*is taken"):
+            supervisor._join()
+
+
+def test_a_first_join_whose_ray_does_not_start_is_tried_again_and_one_that_is_refused_is_not(
+    nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor = supervisor_of(tmp_path, nobody)
+    monkeypatch.setattr(node, "FIRST_PAUSE_S", 0.01)
+    outcomes: list[HeliostatError | None] = [RayNotStarted("timed out"), JoinRefused("nothing answers"), None]
+
+    def join() -> None:
+        if error := outcomes.pop(0):
+            raise error
+
+    monkeypatch.setattr(supervisor, "_join", join)
+    supervisor._join_first()
+    assert outcomes == []
+    assert [record.message.split(";")[0] for record in caplog.records] == ["timed out", "nothing answers"]
+
+    outcomes += [JoinRefused("no"), None]
+    with pytest.raises(JoinRefused):
+        supervisor._join_first()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster import ports
+from cluster.errors import SettingsInvalid
 from cluster.settings import read_settings
 from serve_app import up
 from serve_app.up import Supervisor
@@ -134,3 +136,25 @@ def test_ray_s_autoscaler_is_kept_and_nothing_else_starts_anew(
 def test_a_part_of_ray_that_died_is_brought_back_at_once(supervisor: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor._stack, "dead_parts", lambda: [] if supervisor.brought_back else ["raylet"])
     assert wait_until_brought_back(supervisor) < SOON_S
+
+
+def test_a_port_that_is_taken_is_told_before_ray_is_started_and_once_leftovers_are_gone(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "PATIENCE_S", 0.1)
+    environ = {"IMMICH_HOST": "127.0.0.1", "IMMICH_PORT": str(server.port), "IMMICH_MEDIA_LOCATION": str(tmp_path)}
+    supervisor, done = Supervisor(read_settings(environ), environ), list[str]()
+    monkeypatch.setattr(supervisor._stack, "prepare", lambda: done.append("prepared"))
+    monkeypatch.setattr(supervisor._stack, "launch", lambda: done.append("launched"))
+    with pytest.raises(SettingsInvalid, match=rf"IMMICH_PORT.*port {server.port} on 127\.0\.0\.1 is taken"):
+        supervisor._start()
+    assert done == ["prepared"]
+    assert supervisor._drivers == []
+
+
+def test_a_file_in_place_of_the_media_folder_is_told_before_anything_is_taken_or_started(tmp_path: Path) -> None:
+    environ = {"IMMICH_MEDIA_LOCATION": str(tmp_path / "file"), "HELIOSTAT_STATE_DIR": "/tmp/hu-unused"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsInvalid, match=r"IMMICH_MEDIA_LOCATION.*/file is a file, not a folder"):
+        Supervisor(read_settings(environ), environ).run()
+    assert not Path("/tmp/hu-unused").exists()

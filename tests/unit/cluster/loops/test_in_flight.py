@@ -87,6 +87,14 @@ def test_a_call_ends_once(book: InFlight) -> None:
     assert (book.calls_of(QUEUE), book.load, len(book)) == (0, 0, 0)
 
 
+def test_a_call_that_stands_ahead_at_a_models_process_is_on_no_node_yet(book: InFlight) -> None:
+    book.add(call())
+    book.beat([Beat("call-1", "", None, 0.0)])
+    assert book.in_hand() == []
+    book.beat([beat()])
+    assert [one.node for one in book.in_hand()] == ["node-1"]
+
+
 def test_the_job_in_hand_may_take_as_long_as_its_spec_says(book: InFlight) -> None:
     book.add(call())
     assert book.overdue() == []

@@ -1,14 +1,18 @@
 """The marker in each media folder: made once, demanded ever after."""
 
+import errno
 import logging
+import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.errors import SettingsInvalid
 from cluster.storage.layout import Folder
-from cluster.storage.mounts import MARKER, check_folders, marker_present
+from cluster.storage.mounts import MARKER, check_folders, marker_present, refuse_unusable
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 ALL = {folder.value: True for folder in Folder}
@@ -79,3 +83,61 @@ def test_errors_can_be_ignored_and_are_logged(tmp_path: Path, caplog: pytest.Log
     assert not marker_present(tmp_path)
     assert marker_present(tmp_path, ignore_errors=True)
     assert not marker_present(tmp_path / "unmounted", ignore_errors=True)
+
+
+@pytest.mark.parametrize("below", ["", "new", "new/library"])
+def test_a_file_in_place_of_the_media_folder_is_told(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for ignore_errors in (False, True):
+        with pytest.raises(SettingsInvalid, match=rf"IMMICH_MEDIA_LOCATION.* {file}.* is a file, not a folder"):
+            refuse_unusable(file / below, needs_root=True, ignore_errors=ignore_errors)
+
+
+def test_a_file_in_place_of_one_of_its_folders_is_told(tmp_path: Path) -> None:
+    (tmp_path / "thumbs").write_text("")
+    with pytest.raises(SettingsInvalid, match=f"{tmp_path}/thumbs is a file, not a folder"):
+        refuse_unusable(tmp_path, needs_root=False)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that refuses to be written to, also by root; what is in `upload` is a mount of its own."""
+    folder = tmp_path / "media"
+    folder.mkdir()
+    really = tempfile.TemporaryFile
+
+    def refusing(*, dir: Path) -> Any:  # noqa: A002 - as it is called
+        if dir == folder:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return really(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refusing)
+    return folder
+
+
+def test_a_media_folder_that_cannot_be_written_to_is_told_with_the_reason(read_only: Path) -> None:
+    said = rf"{read_only} cannot be written to \(Read-only file system\)"
+    with pytest.raises(SettingsInvalid, match=said):
+        refuse_unusable(read_only, needs_root=True)
+    with pytest.raises(SettingsInvalid, match=rf"{read_only}, which .*{read_only}/new needs, cannot be written to"):
+        refuse_unusable(read_only / "new", needs_root=True)
+
+
+def test_a_read_only_root_with_writable_folders_will_do_where_the_database_is_elsewhere(read_only: Path) -> None:
+    with pytest.raises(SettingsInvalid):
+        refuse_unusable(read_only, needs_root=False)
+    refuse_unusable(read_only, needs_root=False, ignore_errors=True)
+    for folder in Folder:
+        (read_only / folder.value).mkdir()
+    refuse_unusable(read_only, needs_root=False)
+    with pytest.raises(SettingsInvalid):
+        refuse_unusable(read_only, needs_root=True)
+
+
+def test_a_media_folder_that_is_missing_may_be_a_mount_that_comes(tmp_path: Path) -> None:
+    refuse_unusable(tmp_path / "new" / "media", needs_root=True)
+    check_folders(tmp_path, {}, ignore_errors=False, now=NOON)
+    (tmp_path / "library" / MARKER).unlink()
+    refuse_unusable(tmp_path, needs_root=True)
+    assert {path.name for path in tmp_path.iterdir()} == set(ALL)
