@@ -105,10 +105,10 @@ def killing_every(seconds: float, folder: Path) -> Iterator[list[int]]:
     def run() -> None:
         while not over.wait(seconds):
             logs = sorted(folder.iterdir(), key=lambda log: log.stat().st_mtime)
-            pid = runs(logs[-1])[-1]["pid"] if logs else 0
-            if pid and is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
+            begun = runs(logs[-1]) if logs else []  # none yet, if it has just been opened
+            if begun and is_alive(begun[-1]["pid"]):
+                os.kill(begun[-1]["pid"], signal.SIGKILL)
+                killed.append(begun[-1]["pid"])
 
     thread = threading.Thread(target=run)
     thread.start()
