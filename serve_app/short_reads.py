@@ -17,10 +17,11 @@ from anyio import to_thread
 
 from cluster.db.engine import Database
 
-QUICK_CPU_S, QUICK_S = 0.01, 0.05
+QUICK_CPU_S, QUICK_S = 0.02, 0.05
 """Of CPU, and on the loop also by the clock, where a slow disk shows, or a machine that does much else."""
-BARRED_S = 60.0
-"""How long one that was slower goes through threads."""
+BARRED = 100
+"""One that was slower goes through threads for so many times what it took: no route holds the loop up for more than a
+hundredth of the time, and a hiccup bars it for a few seconds."""
 
 Answer = TypeVar("Answer")
 
@@ -48,10 +49,10 @@ class ShortReads:
     def _judged(self, route: str, read: Callable[[bool], Answer], may_wait: bool) -> Answer:
         began_s, began_cpu_s = self._now_s(), time.thread_time()
         answer = read(may_wait)  # an error comes early, and says nothing of how long an answer takes
-        ended_s = self._now_s()
-        waited = not may_wait and ended_s - began_s > QUICK_S
-        if waited or time.thread_time() - began_cpu_s > QUICK_CPU_S:
-            self._barred_until[route] = ended_s + BARRED_S
+        ended_s, cpu_s = self._now_s(), time.thread_time() - began_cpu_s
+        waited_s = 0.0 if may_wait else ended_s - began_s
+        if waited_s > QUICK_S or cpu_s > QUICK_CPU_S:
+            self._barred_until[route] = ended_s + BARRED * max(waited_s, cpu_s)
             self._quick.discard(route)
         elif ended_s >= self._barred_until.get(route, 0.0):
             self._quick.add(route)
